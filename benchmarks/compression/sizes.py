@@ -77,9 +77,9 @@ def _learn(epochs: int, rows: int | None = None, rate: float = 3e-3) -> Schedule
 SIZES: dict[str, Size] = {
     "quick": Size(
         {
-            "image-small": Plan(_learn(6), 1.0, _FLOAT),
-            "image-colour": Plan(_learn(4), 1.0, _FLOAT),
-            "sound": Plan(_learn(20), 1.0, _FLOAT, last_epoch=True),
+            "image-small": Plan(_learn(6), 2.0, _FLOAT),
+            "image-colour": Plan(_learn(4), 2.0, _FLOAT),
+            "sound": Plan(_learn(20), 2.0, _FLOAT, last_epoch=True),
         },
         seeds=2,
     ),

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 _MOST_DECAY = 0.995
+_EVERY = 8
+"""Steps between two that are followed: of small networks following takes as long as a good part of a step."""
 
 
 class Averaged:
@@ -23,18 +25,24 @@ class Averaged:
         self._all = [weight.value for weight in model.weights]
         self._moving = [i for i, one in enumerate(self._all) if one.dtype.is_floating]
         self._averages = [tf.Variable(self._all[i], trainable=False) for i in self._moving]
-        self._decay = tf.Variable(0.0, trainable=False)
         self._steps = 0
 
-    def before_step(self) -> None:
-        """Set how much the next step counts."""
-        self._steps += 1
-        self._decay.assign(min(_MOST_DECAY, (1 + self._steps) / (10 + self._steps)))
+        @tf.function(autograph=False)
+        def follow(share: Any) -> None:
+            for average, i in zip(self._averages, self._moving, strict=True):
+                moved = average.read_value() - self._all[i].read_value()
+                average.assign_sub(tf.cast(share, average.dtype) * moved)
+
+        self._follow = follow
 
     def step(self) -> None:
-        """Follow the weights; part of the traced step."""
-        for average, i in zip(self._averages, self._moving, strict=True):
-            average.assign_add((1 - self._decay) * (self._all[i] - average))
+        """Follow the weights, after a step of training."""
+        import tensorflow as tf
+
+        self._steps += 1
+        if self._steps % _EVERY == 0:
+            decay = min(_MOST_DECAY, (1 + self._steps) / (10 + self._steps))
+            self._follow(tf.constant(1 - decay**_EVERY))
 
     @property
     def weights(self) -> list[NDArray[Any]]:

@@ -26,6 +26,9 @@ from profiler.records import read_arrays, write_arrays
 
 _SAVE_EVERY_S = 20.0
 
+_AVERAGED_FROM = 0.5
+"""Of a training: before, weights move so fast that their average is behind them."""
+
 
 class TrainingError(EdgetimeError):
     """Training diverged."""
@@ -93,12 +96,12 @@ class FineTuner:
     ) -> Outcome:
         """Train `model` in place and leave it with the weights that did best on validation.
 
-        After each epoch the weights are judged, and the moving average of them beside. `checkpoint` is written every 20 s and
-        at the end; a run that finds it goes on from there. Where the schedule would take longer than `seconds` it is fitted to
-        them: the learning rate falls to 0 when they end, after fewer epochs, or after shorter ones. `deadline`, on the clock
-        of `time.monotonic`, ends training within an epoch, and that epoch does not count. With `last` the last epoch's weights
-        are kept instead, and their score and loss reported. The layers `frozen` stay as they are. A loss that becomes NaN or
-        infinite is a `TrainingError`.
+        After each epoch the weights are judged, and in the second half the moving average of them beside. `checkpoint` is
+        written every 20 s and at the end; a run that finds it goes on from there. Where the schedule would take longer than
+        `seconds` it is fitted to them: the learning rate falls to 0 when they end, after fewer epochs, or after shorter ones.
+        `deadline`, on the clock of `time.monotonic`, ends training within an epoch, and that epoch does not count. With `last`
+        the last epoch's weights are kept instead, and their score and loss reported. The layers `frozen` stay as they are. A
+        loss that becomes NaN or infinite is a `TrainingError`.
         """
         with in_training_shape(model, frozen):
             run = _Run(self, model, schedule, seed, checkpoint, deadline, on_epoch, seconds)
@@ -212,8 +215,8 @@ class _Run:
             rows = self._data.augmented(take(self._data.x, chosen))
             rate = self._schedule.rate_at(self._pace.progress)
             self._optimizer.learning_rate = rate
-            self._averaged.before_step()
             losses.append(self._step(rows, take(self._data.y, chosen), self._wanted_outputs(rows, chosen)))
+            self._averaged.step()
             self._pace.step()
             if time.monotonic() > self._deadline:
                 return False
@@ -237,7 +240,7 @@ class _Run:
 
         task, model, optimizer, schedule = self._tuner._task, self._model, self._optimizer, self._schedule
         variables = model.trainable_variables
-        distils, averaged = self._distils, self._averaged
+        distils = self._distils
 
         @tf.function(reduce_retracing=True, autograph=False)  # as Keras' own trainer
         def step(rows: Any, labels: Any, wanted: Any) -> Any:
@@ -250,7 +253,6 @@ class _Run:
                 if model.losses:
                     loss += tf.add_n(model.losses)
             optimizer.apply(tape.gradient(loss, [v.value for v in variables]), variables)
-            averaged.step()
             return loss
 
         return step
@@ -263,7 +265,8 @@ class _Run:
             self._best = standing
             self._best_weights = [np.array(w) for w in self._model.get_weights()]
         if self._epoch:
-            standing = max(standing, self._judge_average())
+            if self._pace.progress >= _AVERAGED_FROM:
+                standing = max(standing, self._judge_average())
             if standing > self._best_trained:
                 self._best_trained, self._best_epoch = standing, self._epoch
         self._pace.judged(time.monotonic() - began)

@@ -38,6 +38,10 @@ _BISECTED = 4
 """How many candidates are expected where a score must be kept: the first, a step from it, and two halfway."""
 
 
+_TELLING = 2.0
+"""How many times as long as in the search contenders are trained at least before the worse half drops out."""
+
+
 @dataclass(frozen=True)
 class _Part:
     """One of the parts of a training, and what share of it all it is."""
@@ -62,11 +66,11 @@ class FinalTraining:
     """Fine-tunes candidates in full. Finished trainings are kept and not done again.
 
     Where time is limited (`TimePlan`) trainings are as long as it allows, those that decide first; as many candidates take part
-    as can be trained by the whole schedule, and the control to its end. Where time is too short for that the control drops out
-    like others once it is behind, and so many take part that the first part of their training is longer than that in the search
-    (`searched`, in whole schedules): what is shorter says nothing new. Nothing else is begun that would get less than its
-    schedule. `epoch_seconds` is what an epoch takes, where it is known. A candidate whose training diverges drops out alone;
-    `notes` say so.
+    as can be trained by the whole schedule, and the control to its end. Where time is too short for that, the two best of the
+    search take part, whether the control is one of them or not: so the winner gets most of the time; and the best one alone
+    where the first part of their training would not be twice as long as that in the search (`searched`, in whole schedules) and
+    say little new. Nothing else is begun that would get less than its schedule. `epoch_seconds` is what an epoch takes, where it
+    is known. A candidate whose training diverges drops out alone; `notes` say so.
     """
 
     def __init__(
@@ -200,10 +204,7 @@ class FinalTraining:
         if not to_the_end and control is not None:
             behind = [one for one in contenders if self._goal.rank(one) <= self._goal.rank(control)]
             place = len(contenders) - len(behind)
-            contenders = [*contenders[:place], control, *behind]
-            if 1 < size <= place:
-                contenders = [*contenders[: size - 1], control]
-            control = None
+            contenders, control = [*contenders[:place], control, *behind], None
         contenders = contenders[:size]
         keys = [one.candidate.key for one in contenders]
         write_json(file, {"contenders": keys, "control": control is not None})
@@ -215,10 +216,8 @@ class FinalTraining:
         if demand_of(1, with_control) <= room:
             able = [n for n in range(1, contenders + 1) if demand_of(n, with_control) <= room]
             return max(able), with_control
-        telling = [
-            n for n in range(2, every + 1) if parts_of(n)[0] * room / demand_of(n, False) > self._searched
-        ]
-        return max(telling, default=1), False
+        tells = parts_of(2)[0] * room / demand_of(2, False) > _TELLING * self._searched
+        return 2 if every > 1 and tells else 1, False
 
     def _spare(self, wanted: Shortlist, known: Sequence[Finalist]) -> Finalist | None:
         """What reached the goal in the search, where nothing that was trained does: trained, or as the search left it."""
