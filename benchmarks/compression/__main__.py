@@ -124,7 +124,7 @@ class Benchmark:
         return [
             cell
             for cell in self.cells
-            if cell.available and not self.store.done(cell)
+            if not self.store.done(cell)
             and (cell in wanted or (cell.name == ORIGINAL and (cell.task, cell.setting, cell.seed) in places))
         ]  # fmt: skip
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from benchmarks.compression.answers import Answers
 from benchmarks.compression.sizes import FIRST, Size
-from compressor.search import METHODS
+from benchmarks.compression.supernet_widths import SupernetWidths
+from compressor.search import SearchMethod
 from profiler.files import write_json
 
 ORIGINAL, SCRATCH = "original", "scratch"
@@ -23,7 +24,7 @@ QUANTIZE = {"float32": "none", "int8": "int8"}
 class Way:
     """How a row chooses a network: arguments of `compress`."""
 
-    method: str
+    method: str | type[SearchMethod]
     steer: str = "time"
     importance: str = "taylor"
 
@@ -38,7 +39,7 @@ WAYS = {
     "magnitude": Way("importance", importance="magnitude"),
     "knapsack": Way("knapsack"),
     "uniform": Way("uniform"),
-    "supernet": Way("supernet"),
+    "supernet": Way(SupernetWidths),
     "flops": Way("structure", steer="flops"),
 }
 """Rows that search. ``taylor`` and ``magnitude`` are Torch-Pruning's global pruning with group importances: all channels of all
@@ -59,11 +60,6 @@ class Cell:
     def row(self) -> str:
         """Row and budget, as measurements name them: ``structure@0.35``."""
         return self.name if self.name == ORIGINAL else f"{self.name}@{self.share:g}"
-
-    @property
-    def available(self) -> bool:
-        """Whether this edgetime has the method."""
-        return self.name not in WAYS or WAYS[self.name].method in METHODS
 
     def __str__(self) -> str:
         return f"{self.task}/{self.setting}/{self.seed}/{self.row}"

@@ -19,9 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
+from benchmarks.compression.supernet_widths import train_supernet
 from benchmarks.compression.tasks_image import augment, cached
 from compressor.costs import Configuration
-from compressor.data import Data, take
+from compressor.data import Data
 from compressor.export import tensorflow
 from compressor.graph import cut
 from compressor.pipeline.prepare import Evaluator, prepare, search_problem
@@ -29,7 +30,6 @@ from compressor.pipeline.prepare.quick import QuickLoss
 from compressor.search import Goal
 from compressor.search.structure import Filled, structures_of
 from compressor.training import FineTuner, Options, Schedule, strongest, task_of
-from compressor.training.supernet import Supernet
 from edgetime.demo import load_digits
 from profiler.records import Records
 from timemodel.model import TimeModel
@@ -240,52 +240,6 @@ def trained_score(
     )
     outcome = prepared.tuner.fit(model, schedule, seed)
     return outcome.score, outcome.loss
-
-
-def train_supernet(supernet: Supernet, prepared: Any, steps: int, rate: float, seed: int) -> None:
-    """Sandwich rule: the whole, the least and two random ones each step; the whole teaches the others."""
-    import tensorflow as tf
-
-    from compressor.training.shape import make_adam
-
-    task, data = prepared.task, prepared.task.data
-    variables = supernet.model.trainable_variables
-    optimizer = make_adam(rate)
-    optimizer.build(variables)
-    rng = np.random.default_rng(seed)
-    blocks = list(prepared.structures.blocks)
-
-    @tf.function(reduce_retracing=True, autograph=False)
-    def step(rows: Any, labels: Any, switches: Any) -> Any:
-        with tf.GradientTape() as tape:
-            taught = supernet(rows, *switches[0])
-            loss = task.loss(labels, taught)
-            for masks, gates in switches[1:]:
-                outputs = supernet(rows, masks, gates)
-                loss += task.distance(outputs, tf.stop_gradient(taught), 1.0) + 0.3 * task.loss(
-                    labels, outputs
-                )
-        gradients = tape.gradient(loss, [v.value for v in variables])
-        optimizer.apply(
-            [tf.zeros_like(v) if g is None else g for g, v in zip(gradients, variables, strict=True)],
-            variables,
-        )
-        return loss
-
-    def random_one(share: float | None) -> Any:
-        shares = rng.uniform(0.2, 1.0) if share is None else share
-        widths = {n: max(1, round(w * shares)) for n, w in prepared.graph.widths.items()}
-        removed = [name for name in blocks if rng.random() < rng.uniform(0, 0.6)] if share is None else []
-        return supernet.switches(strongest(prepared.importance, widths), removed)
-
-    for _ in range(steps):
-        chosen = rng.choice(len(data.x), 64, replace=False)
-        rows = data.augmented(take(data.x, chosen))
-        step(
-            rows,
-            take(data.y, chosen),
-            [supernet.switches({}), random_one(0.25), *(random_one(None) for _ in range(2))],
-        )
 
 
 def spearman(first: NDArray[Any], second: NDArray[Any]) -> float:

@@ -173,7 +173,8 @@ def _search(job: Job, store: Store) -> dict[str, Any]:
     try:
         result = compress(
             store.original(cell.task, cell.seed) / "net.keras", data, _time_model(job.model), out,
-            budget_ms=cell.share * whole["predicted_ms"], method=way.method, steer=way.steer, importance=way.importance,
+            budget_ms=cell.share * whole["predicted_ms"], steer=way.steer, importance=way.importance,
+            method=way.method if isinstance(way.method, str) else way.method(),
             quantize=mode, seed=cell.seed, seeds=1, points=1, minutes=job.plan.minutes, measure=False, resume=resumed,
             progress=_Log(folder / "progress.log", steps),
         )  # fmt: skip
