@@ -26,6 +26,9 @@ from profiler.records import read_arrays, write_arrays
 
 _SAVE_EVERY_S = 20.0
 
+_LAST_PART = 0.2
+"""Of the steps done: over so many more the learning rate falls to 0 where validation rows say that more would not help."""
+
 _AVERAGED_FROM = 0.5
 """Of a training: before, weights move so fast that their average is behind them."""
 
@@ -161,6 +164,7 @@ class _Run:
         self._optimizer.build(model.trainable_variables)
         self._averaged = Averaged(model)
         self._epoch = 0
+        self._ending = False
         self._best = (-math.inf, -math.inf)
         self._best_trained, self._best_epoch = self._best, 0
         self._best_weights: list[NDArray[Any]] = []
@@ -175,8 +179,9 @@ class _Run:
             self._judge()
         complete = True
         while complete and not self._pace.over:
-            if self._epoch - self._best_epoch >= self._schedule.patience:
-                break
+            if self._epoch - self._best_epoch >= self._schedule.patience and not self._ending:
+                self._ending = True
+                self._pace.end_within(math.ceil(_LAST_PART * self._pace.done))
             complete = time.monotonic() < self._deadline and self._train_epoch()
             if not complete:
                 break  # the checkpoint is of the last whole epoch: who goes on does this one again
@@ -297,7 +302,8 @@ class _Run:
         if self._checkpoint is None:
             return
         pace = self._pace
-        state = [self._epoch, self._best_epoch, pace.done, pace.progress, *self._best, *self._best_trained]
+        paces = [pace.done, pace.progress, pace.steps, self._ending]
+        state = [self._epoch, self._best_epoch, *paces, *self._best, *self._best_trained]
         arrays = {"state": np.array(state, dtype=np.float64)}
         arrays.update({f"now{i}": w for i, w in enumerate(self._model.get_weights())})
         arrays.update({f"best{i}": w for i, w in enumerate(self._best_weights)})
@@ -317,8 +323,8 @@ class _Run:
         for i, variable in enumerate(self._optimizer.variables):
             variable.assign(arrays[f"optimizer{i}"])
         self._averaged.restore(arrays)
-        epoch, best_epoch, done, progress, *standings = arrays["state"].tolist()
-        self._epoch, self._best_epoch = int(epoch), int(best_epoch)
-        self._pace.resume(int(done), progress)
+        epoch, best_epoch, done, progress, steps, ending, *standings = arrays["state"].tolist()
+        self._epoch, self._best_epoch, self._ending = int(epoch), int(best_epoch), bool(ending)
+        self._pace.resume(int(done), progress, int(steps))
         self._best, self._best_trained = tuple(standings[:2]), tuple(standings[2:])
         return True

@@ -31,8 +31,9 @@ class Schedule:
     learning_rate
         Adam's, at the start; it falls to 0 along a cosine over `epochs`.
     patience
-        Stop after so many epochs without a better validation score than those before them; that of the network as it
-        was does not count, since the first steps of a trained one may lead away from what it knows.
+        After so many epochs without a better validation score than those before them the learning rate falls to 0 over
+        a fifth of the steps done, and training ends; the score of the network as it was does not count, since the first
+        steps of a trained one may lead away from what it knows.
     temperature, alpha
         Distillation: a share `alpha` of the loss is the distance to the original's outputs, softened by
         `temperature` (Hinton et al., 2015); the rest is the loss on labels.

@@ -60,6 +60,10 @@ class Pace:
             left = min(left, self._fitting(now))
         self.progress += (1 - self.progress) / (1 + max(0.0, left))
 
+    def end_within(self, steps: int) -> None:
+        """Let no more than so many steps follow, over which `progress` goes to its end."""
+        self.steps = min(self.steps, self.done + steps)
+
     def judged(self, seconds: float) -> None:
         """The network was judged, which took so long and is no part of a step."""
         self._judging_s = seconds
@@ -83,9 +87,9 @@ class Pace:
         self.progress = 1.0
         return self.done / self.steps if late else 1.0
 
-    def resume(self, done: int, progress: float) -> None:
-        """Go on where another run was."""
-        self.done, self.progress = done, progress
+    def resume(self, done: int, progress: float, steps: int) -> None:
+        """Go on where another run was, which was to take so many steps in all."""
+        self.done, self.progress, self.steps = done, progress, min(self.steps, steps)
 
     def _fitting(self, now: float) -> float:
         """Steps that fit into the time that is left, or must be taken."""

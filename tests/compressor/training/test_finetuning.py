@@ -100,19 +100,26 @@ def test_layers_keep_their_settings_and_frozen_ones_learn_too(blobs):
     assert model.get_layer("norm").momentum == 0.99
 
 
-def test_it_stops_where_nothing_gets_better(blobs):
-    model = network()
-    patient = Schedule(epochs=50, batch_size=64, learning_rate=1e-12, alpha=0.0, patience=2)
-    frozen = [layer for layer in model.layers if layer.name == "norm"]
-    frozen[0].set_weights([np.ones(6), np.zeros(6), np.zeros(6), np.ones(6)])
-    outcome = FineTuner(task_of(model, blobs)).fit(model, patient)
-    assert outcome.epochs < 50
+def never_better(blobs, monkeypatch):
+    tuner = FineTuner(task_of(network(), blobs))
+    monkeypatch.setattr(tuner, "_evaluate", lambda outputs: (0.5, 0.5))
+    return tuner, Schedule(epochs=50, batch_size=8, learning_rate=1e-4, alpha=0.0, patience=2)
+
+
+def test_where_nothing_gets_better_the_learning_rate_falls_to_0_and_it_ends(blobs, monkeypatch):
+    tuner, patient = never_better(blobs, monkeypatch)
+    rates = []
+    monkeypatch.setattr(Schedule, "rate_at", lambda schedule, progress: rates.append(progress) or 1e-4)
+    outcome = tuner.fit(network(), patient)
+    whole = 3 * patient.steps(len(blobs.x))  # the first epoch is the best, and two are not better
+    assert outcome.steps == len(rates) == whole + math.ceil(0.2 * whole)
+    assert rates[whole] < 0.1
+    assert rates[-1] > 0.8
 
 
 def test_a_network_that_was_trained_before_is_given_time_to_find_a_better_place(blobs, monkeypatch):
     """The first steps at a high learning rate lead away from what it knew: that is not yet the end."""
-    each = [(0.5, 0.5), (0.6, 0.4), (0.7, 0.3), (0.8, 0.2)]
-    scores = iter([(0.9, 0.1), *[standing for one in each for standing in (one, one)]])  # and the average
+    scores = iter([(0.9, 0.1), *((0.5 + 0.05 * i, 0.5 - 0.05 * i) for i in range(8))])  # of averages, too
     model = network()
     tuner = FineTuner(task_of(model, blobs))
     monkeypatch.setattr(tuner, "_evaluate", lambda outputs: next(scores))
@@ -121,6 +128,20 @@ def test_a_network_that_was_trained_before_is_given_time_to_find_a_better_place(
     assert (outcome.epochs, outcome.score) == (4, 0.9)
     for kept, first in zip(model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(kept, first)
+
+
+def test_a_training_that_is_about_to_end_and_is_killed_ends_as_it_would_have(blobs, monkeypatch, tmp_path):
+    tuner, patient = never_better(blobs, monkeypatch)
+    whole, kept = tuner.fit(network(), patient), tmp_path / "kept.npz"
+
+    def stop(epoch, score):
+        if epoch == 4:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("compressor.training.finetuning._SAVE_EVERY_S", -1.0)
+    with pytest.raises(KeyboardInterrupt):
+        tuner.fit(network(), patient, 0, kept, on_epoch=stop)
+    assert tuner.fit(network(), patient, 0, kept).steps == whole.steps
 
 
 def test_a_deadline_ends_training_with_what_there_is(blobs):
