@@ -216,7 +216,8 @@ def compress(
             workspace.begin()
             evaluator = Evaluator(prepared, options.search, seed, workspace.folder)
             evaluator.deadline = limit.at(searcher.share_of_time)
-            evaluator.judges_first, evaluator.compares = not workspace.trials(), searcher.compares
+            evaluator.judges_first = not workspace.trials()
+            evaluator.compares = searcher.compares * (1 if goal.least_score is None else 2)
             evaluator.on_shortened = limit.short_for_candidates
             searched = goal.relaxed(tolerance(prepared.task, prepared.original.score))
             with (

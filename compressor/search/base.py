@@ -215,7 +215,8 @@ class SearchMethod(ABC):
     """Of the minutes that are given; the rest is for training finalists, and for measuring."""
 
     compares: ClassVar[int] = 2
-    """Where time is short it is shared out so that at least so many candidates are trained shortly, all equally long."""
+    """Where time is short it is shared out so that at least so many candidates are trained shortly, all equally long; twice as
+    many under a limit on the score, where the least cost is to be found, too."""
 
     @abstractmethod
     def search(self, problem: SearchProblem) -> None:

@@ -21,6 +21,8 @@ from compressor.training import check_least
 from profiler.errors import UsageError
 
 _CLOSE = 1e-9
+_COMPARING = 0.5
+"""Of the time for searching, for comparing structures where the least cost is to be found, too."""
 _SPARE = 0.8
 """A structure that takes less than this share of a cost with all its channels has lost more than it must."""
 
@@ -98,10 +100,10 @@ class _Search:
             self._halve()
             return
         budget = self._problem.budget
-        if not self._compare(budget):
+        if self._compare(budget):
+            self._improve(budget)
+        elif self._left() > 0:
             self._try(min((fill.fastest for fill in self._able_ones()), key=self._problem.cost.exact))
-            return
-        self._improve(budget)
 
     def _halve(self) -> None:
         """Find the least cost that keeps the score: by structures that did best at one cost in between."""
@@ -109,7 +111,7 @@ class _Search:
         least = min(map(self._least, self._able_ones()))
         level = first_level(problem, least)
         if level is not None:
-            self._compare(level)
+            self._compare(level, self._started + _COMPARING * (problem.deadline - self._started))
         search_levels(problem, self._proposed, least, self._method.tries)
         met = [trial for trial in problem.trials if problem.goal.met_by(trial)]
         whole = self._fill(problem.full)
@@ -117,14 +119,16 @@ class _Search:
         if control is not None and control != problem.full and (self._left() > 0 or control in self._tried):
             self._try(control)
 
-    def _compare(self, most: float) -> bool:
-        """Train structures at one cost, the control first; False where none of them comes to so little."""
+    def _compare(self, most: float, until: float = math.inf) -> bool:
+        """Train structures at one cost until some time, the control first; False where none of them comes to so little."""
         problem, spare = self._problem, list[Configuration]()
         ranks: dict[frozenset[str], tuple[float, ...]] = {}
 
+        def is_over() -> bool:
+            late = bool(ranks) and time.monotonic() >= until
+            return late or self._left() <= 0 or len(ranks) > self._method.first
+
         def train(one: Configuration) -> None:
-            if self._left() <= 0 or len(ranks) > self._method.first:
-                return
             trial = self._try(one)
             ranks[one.removed] = problem.goal.rank(trial) if problem.budget else (trial.score, -trial.loss)
             self._liked = sorted(ranks, key=ranks.__getitem__, reverse=True)
@@ -133,6 +137,8 @@ class _Search:
 
         able = False
         for full in self._chain:
+            if is_over():
+                break
             fill = self._fill(full)
             one = None if fill is None else fill.evenly(most)
             able |= one is not None
@@ -141,7 +147,8 @@ class _Search:
             elif one is not None:
                 train(one)
         for one in spare:
-            train(one)
+            if not is_over():
+                train(one)
         return able
 
     def _is_spare(self, one: Configuration, most: float) -> bool:
