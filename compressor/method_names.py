@@ -15,5 +15,5 @@ METHODS = {
 }
 """The methods of edgetime by name: the module and the class. Modules are imported when asked for."""
 
-DEFAULT, SHARED_DEFAULT = "optuna", "optuna"
+DEFAULT, SHARED_DEFAULT = "structure", "optuna"
 """The method where none is named: in one process, and where several take part, which not every method knows how to."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from compressor.method_names import DEFAULT
 from edgetime import units
 
 Result = Mapping[str, Any]
 """The content of a ``result.json`` of `edgetime compress`."""
 
-METHODS = {"uniform": "cut evenly (one width multiplier)", "optuna": "compressed"}
+METHODS = {"uniform": "cut evenly (one width multiplier)", DEFAULT: "compressed"}
 """What results are called, by the method that made them."""
 
 

@@ -38,7 +38,7 @@ def facts(ms, score):
 
 def result(**more):
     value = {
-        "method": "optuna", "device": "d", "quantize": "none", "quantized": None, "score_name": "accuracy", "seeds": 1,
+        "method": "structure", "device": "d", "quantize": "none", "quantized": None, "score_name": "accuracy", "seeds": 1,
         "test_rows": 100, "losses_on": "test", "validation_rows": 50,
         "before": facts(2.0, 0.95), "after": facts(0.5, 0.9), "notes": [],
         "speedup_measured": 4.0, "widths": [{"layer": "conv", "group": "g", "before": 8, "after": 4}],

@@ -52,7 +52,7 @@ def page_with(*results: dict) -> str:
 
 def test_before_baseline_and_after_stand_side_by_side():
     best = facts(0.985, 0.8, mean_score=0.985, score_spread=0.002, parameters=400)
-    html = page_with(result("optuna", best), result("uniform", facts(0.984, 1.2)))
+    html = page_with(result("structure", best), result("uniform", facts(0.984, 1.2)))
     assert html.count("Before and after") == 1
     rows = [part.split("</tr>")[0] for part in html.split("<tr")[2:5]]
     assert [">original<" in rows[0], ">cut evenly" in rows[1], ">compressed<" in rows[2]] == [True] * 3
@@ -64,13 +64,13 @@ def test_before_baseline_and_after_stand_side_by_side():
 
 
 def test_results_of_different_networks_have_sections_of_their_own():
-    other = result("optuna", facts(0.8, 1.0), before=facts(0.9, 3.0, parameters=77))
-    assert page_with(result("optuna", facts(0.98, 1.0)), other).count("Before and after") == 2
+    other = result("structure", facts(0.8, 1.0), before=facts(0.9, 3.0, parameters=77))
+    assert page_with(result("structure", facts(0.98, 1.0)), other).count("Before and after") == 2
 
 
 def test_the_figures_to_remember_are_of_the_method_and_not_of_the_baseline():
     tiles = headline(
-        [result("optuna", facts(0.985, 0.8)), result("uniform", facts(0.5, 1.9), speedup_measured=1.1)]
+        [result("structure", facts(0.985, 0.8)), result("uniform", facts(0.5, 1.9), speedup_measured=1.1)]
     )
     assert ("2.5x", "as fast, measured") in tiles
     assert ("-0.50 points", "accuracy, to 98.5%") in tiles
@@ -78,7 +78,7 @@ def test_the_figures_to_remember_are_of_the_method_and_not_of_the_baseline():
 
 def test_a_score_that_is_no_accuracy_and_a_run_without_measurement():
     after = facts(-0.25, 0.8, measured_ms=None)
-    html = page_with(result("optuna", after, score_name="score", speedup_measured=None))
+    html = page_with(result("structure", after, score_name="score", speedup_measured=None))
     assert "%" not in html.split("<tr")[3].split("file")[0].split("</td>")[1]
     assert "-0.25" in html
 
@@ -95,7 +95,7 @@ def test_what_is_no_result_is_left_out_and_named(tmp_path: Path):
 
 def test_what_missed_its_goal_is_not_shown_as_a_success():
     missed = result(
-        "optuna", facts(0.52, 2.5, measured_ms=2.5), met=False, missed="No faster network was found",
+        "structure", facts(0.52, 2.5, measured_ms=2.5), met=False, missed="No faster network was found",
         speedup_measured=0.8,
     )  # fmt: skip
     html = page_with(missed)
@@ -112,11 +112,11 @@ def test_what_missed_its_goal_is_not_shown_as_a_success():
 def test_a_precision_that_is_slower_is_advised_against():
     advice = "Keep float32 here: int8 takes 1.8 times as long on this device."
     slow = {"quantize": "int8", "quantized": facts(0.99, 3.6)}
-    assert advice in page_with(result("optuna", facts(0.98, 1.0), **slow))
+    assert advice in page_with(result("structure", facts(0.98, 1.0), **slow))
     # It is said once, though the result says so as well.
-    assert page_with(result("optuna", facts(0.98, 1.0), **slow, notes=[advice])).count(advice) == 1
+    assert page_with(result("structure", facts(0.98, 1.0), **slow, notes=[advice])).count(advice) == 1
     assert "eep float32" not in page_with(
-        result("optuna", facts(0.98, 1.0), quantize="int8", quantized=facts(0.9, 1.0))
+        result("structure", facts(0.98, 1.0), quantize="int8", quantized=facts(0.9, 1.0))
     )
 
 
