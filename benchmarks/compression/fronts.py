@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
 from benchmarks.compression.statistics import Ratio, time_ratio
@@ -124,3 +125,78 @@ def at_equal_score(
         low=below.cost / time if below and not below.most else None,
         high=above.cost / time if above else None,
     )
+
+
+_LEVELS, _DRAWS = 200, 1000
+
+
+def over_all_scores(
+    ones: Sequence[tuple[float, float]],
+    others: Sequence[tuple[float, float]],
+    deviations: tuple[Sequence[float], Sequence[float]],
+    seed: int = 0,
+) -> EqualScore:
+    """What a method takes over what another one takes, in the mean over all scores that both have.
+
+    Parameters
+    ----------
+    ones, others
+        Time and score of each network of both, the original among them.
+    deviations
+        Standard deviation of each score, in the same order; 0 for the original's, which both share.
+
+    Notes
+    -----
+    Bjontegaard's difference of rates (VCEG-M33, 2001), with time for rate: the mean of the difference of the logarithms of
+    both times, over the scores between the worst and the best that both have. The interval is that of curves through scores
+    that are drawn anew.
+
+    Examples
+    --------
+    >>> quick, slow = [(0.1, 80.0), (1.0, 90.0)], [(0.2, 80.0), (1.0, 90.0)]
+    >>> over_all_scores(quick, slow, ([0.0, 0.0], [0.0, 0.0])).text()
+    '-29% [-29%, -29%]'
+    """
+    (times, scores), (other_times, other_scores) = np.array(ones, float).T, np.array(others, float).T
+    log, least = _mean_log_ratio(times, scores, other_times, other_scores)
+    if not all(np.isfinite(some).all() for some in map(np.asarray, deviations)):
+        return EqualScore(None if log == np.inf else float(np.exp(log)), least, None, None)
+    generator = np.random.default_rng(seed)
+    logs = [
+        _mean_log_ratio(
+            times, generator.normal(scores, deviations[0]), other_times, generator.normal(other_scores, deviations[1])
+        )[0]
+        for _ in range(_DRAWS)
+    ]  # fmt: skip
+    low, high = np.quantile(logs, [0.025, 0.975], method="nearest")
+    bounds = [float(np.exp(bound)) if np.isfinite(bound) else None for bound in (low, high)]
+    return EqualScore(None if log == np.inf else float(np.exp(log)), least, *bounds)
+
+
+_Values = NDArray[np.float64]
+
+
+def _mean_log_ratio(
+    times: _Values, scores: _Values, other_times: _Values, other_scores: _Values
+) -> tuple[float, bool]:
+    """The mean over common scores, and whether it is only known that it is no more; infinite where none is reached."""
+    (logs, curve), (other_logs, other_curve) = _curve(times, scores), _curve(other_times, other_scores)
+    low, high = max(curve[0], other_curve[0]), min(curve[-1], other_curve[-1])
+    if high <= low:
+        if curve[-1] <= other_curve[0]:
+            return np.inf, False
+        best = int(np.argmax(other_curve >= other_curve[-1] - _SAME))
+        return float(logs[0] - other_logs[best]), True
+    levels = low + (high - low) * (np.arange(_LEVELS) + 0.5) / _LEVELS
+    return float(np.mean(np.interp(levels, curve, logs) - np.interp(levels, other_curve, other_logs))), False
+
+
+def _curve(times: _Values, scores: _Values) -> tuple[_Values, _Values]:
+    """Logarithms of times, ascending, and the scores there, which may only rise."""
+    order = np.argsort(times)
+    rising = isotonic_regression(scores[order]).x + _APART * np.arange(len(times))
+    return np.log(times[order]), rising
+
+
+_APART, _SAME = 1e-9, 1e-6
+"""Between scores that count as one, so that a level lies between two of them."""

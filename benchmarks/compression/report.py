@@ -26,7 +26,8 @@ LEGEND = (
     "Scores are of test rows that nothing has seen: right answers in %, or the explained share of variance; in brackets are "
     "points against the original, and seeds. 'time' is that of the exported file over the original's in the same rounds, 's' "
     "seconds of a core. 'points' are of score at an equal budget, 'time at equal score' is what the first row takes, read between "
-    "its own networks, for the score that the second one has at that budget ('≤': its fastest network has it already). Intervals "
+    "its own networks, for the score that the second one has at that budget ('≤': its fastest network has it already), and "
+    "'over all scores' what it takes over what the second one takes, in the mean of all scores that both have. Intervals "
     "are 95%, of the test's rows (paired bootstrap) and of training (what seeds leave once means of rows and of seeds are taken "
     "off) together; '?' is no bound. (p): predicted, not measured."
 )
@@ -100,7 +101,7 @@ def comparison_lines(found: Sequence[Comparison]) -> list[str]:
     shares = [budget.share for budget in found[0].budgets]
     told = [
         "| task | rows | seeds | " + " | ".join(f"{share:g}: points | time at equal score" for share in shares)
-        + " | both |",
+        + " | over all scores |",
         "|---|---|---|" + "---|" * (2 * len(shares) + 1),
     ]  # fmt: skip
     for one in found:

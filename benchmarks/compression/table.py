@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.compression.answers import Answers
 from benchmarks.compression.cells import ORIGINAL, Cell, Store
-from benchmarks.compression.fronts import EqualScore, at_equal_score
+from benchmarks.compression.fronts import EqualScore, at_equal_score, over_all_scores
 from benchmarks.compression.measuring import Turns, digest
 from benchmarks.compression.sizes import OURS, Size
 from benchmarks.compression.statistics import Noise, difference, half_width, training_noise
@@ -77,7 +77,7 @@ class AtBudget:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two rows of one part of the table, over the seeds that both have."""
+    """Two rows of one part of the table, over the seeds that both have; `time` is over all scores that both have."""
 
     task: str
     setting: str
@@ -85,25 +85,12 @@ class Comparison:
     other: str
     seeds: int
     budgets: tuple[AtBudget, ...]
+    time: EqualScore
 
     @property
     def points(self) -> float:
         """Mean over budgets."""
         return float(np.mean([found.points for found in self.budgets]))
-
-    @property
-    def time(self) -> EqualScore:
-        """Geometric mean over budgets; bounds as if chance struck all budgets alike. None where any is."""
-
-        def mean(values: list[float | None]) -> float | None:
-            known = [value for value in values if value is not None]
-            return math.exp(float(np.mean(np.log(known)))) if len(known) == len(values) else None
-
-        found = [budget.time for budget in self.budgets]
-        return EqualScore(
-            mean([one.ratio for one in found]), any(one.least for one in found),
-            mean([one.low for one in found]), mean([one.high for one in found]),
-        )  # fmt: skip
 
 
 @dataclass
@@ -148,6 +135,12 @@ class Part:
         seeds = self.seeds(*rivals)
         return max(rivals, key=lambda n: sum(self.rows[n][s].score(seeds) for s in self.shares))
 
+    def _curve(self, row: Mapping[float, Entry], seeds: Sequence[int]) -> list[tuple[float, float]]:
+        """Time and score of a row's networks, and of the original where that is better than all of them."""
+        points = [(row[share].time(seeds), row[share].score(seeds)) for share in self.shares]
+        whole = self.original.score(seeds)
+        return [*points, (1.0, whole)] if whole > max(score for _, score in points) else points
+
     def compare(self, one: str, other: str) -> Comparison | None:
         """One row with another; None where they share no seed."""
         if one not in self.rows or other not in self.rows:
@@ -156,8 +149,11 @@ class Part:
         if not seeds:
             return None
         first, second, noise = self.rows[one], self.rows[other], self.noise()
-        points = [(first[s].time(seeds), first[s].score(seeds)) for s in self.shares]
-        points.append((1.0, self.original.score(seeds)))
+        whole = (1.0, self.original.score(seeds))
+        points, others = (
+            [*((row[s].time(seeds), row[s].score(seeds)) for s in self.shares), whole]
+            for row in (first, second)
+        )
         found = []
         for share in self.shares:
             pairs = [(first[share].made[seed].answers, second[share].made[seed].answers) for seed in seeds]
@@ -166,7 +162,10 @@ class Part:
             time, score = second[share].time(seeds), second[share].score(seeds)
             gain = first[share].score(seeds) - score
             found.append(AtBudget(share, gain, half, at_equal_score(points, time, score, half)))
-        return Comparison(self.task, self.setting, one, other, len(seeds), tuple(found))
+        # Of a difference of two scores each has half the variance; a normal interval is 1.96 deviations wide.
+        deviations = [*(at.half / 1.96 / math.sqrt(2) for at in found), 0.0]
+        time = over_all_scores(points, others, (deviations[: len(points)], deviations[: len(others)]))
+        return Comparison(self.task, self.setting, one, other, len(seeds), tuple(found), time)
 
 
 def read(store: Store, turns: Turns, size: Size, tasks: Iterable[str]) -> list[Part]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.compression.fronts import Reading, at_equal_score, cost_at, ratio_of
+from benchmarks.compression.fronts import Reading, at_equal_score, cost_at, over_all_scores, ratio_of
 
 
 def test_between_two_networks_the_cost_is_read_in_its_logarithm() -> None:
@@ -76,3 +76,40 @@ def test_a_score_that_no_network_has_is_not_reached_and_one_that_chance_may_put_
     assert at_equal_score(points, 0.5, 91.0, 0.5).text() == "not reached"
     assert at_equal_score(points, 0.5, 89.5, 1.0).high is None
     assert at_equal_score(points, 0.5, 85.0, float("inf")).text() == "-37% [?, ?]"
+
+
+WHOLE = (1.0, 90.0)
+
+
+def over(ones, others, deviation=0.0):
+    return over_all_scores(
+        ones, others, tuple([deviation] * (len(some) - 1) + [0.0] for some in (ones, others))
+    )
+
+
+def test_over_all_scores_the_difference_of_logarithms_is_averaged_where_both_have_networks() -> None:
+    """From 80 to 90 the one goes from a tenth to 1, the other from a fifth to 1: half of the way from 1/2 to 1."""
+    found = over([(0.1, 80.0), WHOLE], [(0.2, 80.0), WHOLE])
+    assert found.ratio == pytest.approx(0.5**0.5)
+    assert over([(0.1, 85.0), WHOLE], [(0.1, 80.0), WHOLE]).ratio == pytest.approx(
+        10
+        ** -(0.25 / 1)  # at 85 the other takes 10**-0.5, so 0.5 of a decade is saved, which falls to 0 at 90
+    )
+
+
+def test_over_all_scores_the_two_methods_swapped_give_the_inverse_and_noise_an_interval() -> None:
+    ones, others = [(0.1, 80.0), (0.4, 84.0), WHOLE], [(0.12, 78.0), (0.35, 85.0), WHOLE]
+    one, other = over(ones, others, 0.5), over(others, ones, 0.5)
+    assert one.ratio is not None
+    assert other.ratio is not None
+    assert one.ratio * other.ratio == pytest.approx(1.0)
+    assert one.low is not None
+    assert one.high is not None
+    assert one.low < one.ratio < one.high
+    assert over(ones, others, float("inf")).low is None
+
+
+def test_a_method_whose_networks_are_all_better_than_any_of_the_other_is_read_at_its_fastest() -> None:
+    found = over([(0.1, 92.0), (0.3, 93.0)], [(0.4, 91.0), (0.5, 91.0)])
+    assert (found.ratio, found.least) == (pytest.approx(0.25), True)
+    assert over([(0.4, 90.5), (0.5, 91.0)], [(0.1, 92.0), (0.3, 93.0)]).text().startswith("not reached")
