@@ -74,6 +74,7 @@ def files(folder):
 def run(task, out, **changes):
     """A short search under a limit on the size, which does not depend on the made-up device."""
     asked = {"max_size_kb": 9.0, "options": OPTIONS, "seeds": 1, "points": 1, "measure": False, "trials": 4}
+    asked["method"] = "optuna"
     asked |= {**files(task), **changes}
     model, data, time_model = (asked.pop(name) for name in NAMES)
     return compress(model, data, time_model, out, **asked)
