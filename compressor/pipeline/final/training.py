@@ -38,8 +38,9 @@ _BISECTED = 4
 """How many candidates are expected where a score must be kept: the first, a step from it, and two halfway."""
 
 
-_TELLING = 2.0
-"""How many times as long as in the search contenders are trained at least before the worse half drops out."""
+_TELLING, _PLENTY = 1.5, 2.0
+"""How many times as long as in the search contenders are trained at least before the worse half drops out; and how many times
+as long as their schedule, where the control is trained to the end, too."""
 
 
 @dataclass(frozen=True)
@@ -66,11 +67,11 @@ class FinalTraining:
     """Fine-tunes candidates in full. Finished trainings are kept and not done again.
 
     Where time is limited (`TimePlan`) trainings are as long as it allows, those that decide first; as many candidates take part
-    as can be trained by the whole schedule, and the control to its end. Where time is too short for that, the two best of the
-    search take part, whether the control is one of them or not: so the winner gets most of the time; and the best one alone
-    where the first part of their training would not be twice as long as that in the search (`searched`, in whole schedules) and
-    say little new. Nothing else is begun that would get less than its schedule. `epoch_seconds` is what an epoch takes, where it
-    is known. A candidate whose training diverges drops out alone; `notes` say so.
+    as can be trained by the whole schedule. The control is one of them and drops out like others, so that the winner gets most
+    of the time; where there is plenty it is trained to the end. Where there is not even time for whole schedules two take part;
+    and one alone where the first part of their training would hardly be longer than that in the search (`searched`, in whole
+    schedules) and say little new. Nothing else is begun that would get less than its schedule. `epoch_seconds` is what an epoch
+    takes, where it is known. A candidate whose training diverges drops out alone; `notes` say so.
     """
 
     def __init__(
@@ -213,11 +214,14 @@ class FinalTraining:
     def _contest_size(self, contenders: int, every: int, with_control: bool) -> tuple[int, bool]:
         """How many there is time for, and whether for the control to the end, too."""
         room = self._plan.room
-        if demand_of(1, with_control) <= room:
-            able = [n for n in range(1, contenders + 1) if demand_of(n, with_control) <= room]
-            return max(able), with_control
-        tells = parts_of(2)[0] * room / demand_of(2, False) > _TELLING * self._searched
-        return 2 if every > 1 and tells else 1, False
+        if with_control and _PLENTY * demand_of(contenders, True) <= room:
+            return contenders, True
+
+        def has_time(count: int) -> bool:
+            length = self._plan.length(demand_of(count, False))
+            return (count == 2 or length >= 1) and length * parts_of(count)[0] > _TELLING * self._searched
+
+        return next((count for count in range(every, 1, -1) if has_time(count)), 1), False
 
     def _spare(self, wanted: Shortlist, known: Sequence[Finalist]) -> Finalist | None:
         """What reached the goal in the search, where nothing that was trained does: trained, or as the search left it."""

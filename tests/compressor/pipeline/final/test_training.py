@@ -310,7 +310,7 @@ def test_a_contest_that_was_killed_goes_on_as_it_would_have_and_trains_nothing_t
     assert (found.trial, found.scores, found.steps) == (expected.trial, expected.scores, expected.steps)
 
 
-@pytest.mark.parametrize(("finished", "widths"), [(0, [5, 4, 3, 2, 1, 5, 4, 1, 5, 1]), (1, [4, 1, 5, 1])])
+@pytest.mark.parametrize(("finished", "widths"), [(0, [5, 4, 3, 2, 1, 5, 4, 1, 5, 1]), (1, [4, 5])])
 def test_a_contest_that_was_small_for_want_of_time_stays_so_only_where_a_training_is_finished(
     tmp_path, timed, finished, widths
 ):
@@ -322,7 +322,7 @@ def test_a_contest_that_was_small_for_want_of_time_stays_so_only_where_a_trainin
 
     _, tried = four({})
     with pytest.raises(KeyboardInterrupt):
-        contest(Killed({}), tried, tmp_path, 170.0, epoch_seconds=1.0)
+        contest(Killed({}), tried, tmp_path, 140.0, epoch_seconds=1.0)
     prepared = timed({})
     contest(prepared, tried, tmp_path, 1100.0, epoch_seconds=1.0)
     assert [width for width, _ in prepared.trained] == widths
@@ -381,8 +381,8 @@ def test_where_time_is_short_few_are_trained_and_where_there_is_more_each_for_lo
     ("seconds", "widths"),
     [
         (1000.0, [5, 4, 3, 2, 1, 5, 4, 1, 5, 1]),
-        (74.5, [5, 4, 3, 1, 5, 4, 1, 5, 1]),
-        (62.0, [5, 1]),
+        (62.0, [5, 4, 3, 2, 1, 5, 4, 3, 5, 4, 5]),  # the control drops out like others
+        (40.0, [5, 4, 5]),  # no more than two whole schedules fit
         (20.0, [5, 4, 5]),
         (0.0, [5]),
     ],
