@@ -13,6 +13,7 @@ import numpy as np
 
 from compressor.data import Rows
 from compressor.export import load_keras, save_keras
+from compressor.pipeline.final.contest import taking_part
 from compressor.pipeline.final.halving import demand_of, halve, parts_of
 from compressor.pipeline.final.shortlist import Finalist, Shortlist
 from compressor.pipeline.final.time_plan import TimePlan, epoch_s_of
@@ -20,13 +21,11 @@ from compressor.pipeline.prepare import (
     Prepared,
     Workspace,
     is_trained,
-    read_json,
     shown_ms,
     trained_network,
 )
 from compressor.search import Candidate, Goal, Trial
 from compressor.training import Options, Outcome, TrainingError, behind
-from profiler.files import write_json
 from profiler.progress import ProgressCallback, silent
 from profiler.records import read_arrays, write_arrays
 from profiler.tradeoff import pareto_front
@@ -36,11 +35,6 @@ _CONTEST = "contest.json"
 
 _BISECTED = 4
 """How many candidates are expected where a score must be kept: the first, a step from it, and two halfway."""
-
-
-_TELLING, _PLENTY = 1.5, 2.0
-"""How many times as long as in the search contenders are trained at least before the worse half drops out; and how many times
-as long as their schedule, where the control is trained to the end, too."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +158,14 @@ class FinalTraining:
 
     def _contest(self, wanted: Shortlist) -> list[Finalist]:
         """The contenders that were trained to the end, and the control."""
-        contenders, control = self._taking_part(*wanted.contenders())
+        contenders, control = taking_part(
+            *wanted.contenders(),
+            self._plan,
+            self._searched,
+            self._goal,
+            self._workspace.path(_CONTEST),
+            self._has_begun,
+        )
         parts = parts_of(len(contenders))
         seeds_too = demand_of(len(contenders), control is not None) + self._seeds - 1 <= self._plan.room
         reached: dict[str, Outcome] = {}
@@ -182,46 +183,10 @@ class FinalTraining:
         ended = halve(contenders, control, train)
         return [self._finalist(one, [(self._seed, reached[one.candidate.key])]) for one in ended]
 
-    def _taking_part(
-        self, contenders: list[Trial], control: Trial | None
-    ) -> tuple[list[Trial], Trial | None]:
-        """Contenders that there is time for, and the control where it is trained to the end: as an earlier run had it, where that
-        finished a training which so serves."""
-        file = self._workspace.path(_CONTEST)
-        every = contenders if control is None else [*contenders, control]
-        earlier = read_json(file) or {}
-        by_key = {one.candidate.key: one for one in every}
-        begun = [by_key[key] for key in earlier.get("contenders", ()) if key in by_key]
-        kept = control if earlier.get("control") else None
-        if begun and len(begun) == len(earlier["contenders"]):
-            parts = parts_of(len(begun))
-            first = _Part(0, len(parts), parts[0])
-            if any(
-                self._finished(one, self._seed, first) is not None
-                for one in [*begun, *([kept] if kept else [])]
-            ):
-                return begun, kept
-        size, to_the_end = self._contest_size(len(contenders), len(every), control is not None)
-        if not to_the_end and control is not None:
-            behind = [one for one in contenders if self._goal.rank(one) <= self._goal.rank(control)]
-            place = len(contenders) - len(behind)
-            contenders, control = [*contenders[:place], control, *behind], None
-        contenders = contenders[:size]
-        keys = [one.candidate.key for one in contenders]
-        write_json(file, {"contenders": keys, "control": control is not None})
-        return contenders, control
-
-    def _contest_size(self, contenders: int, every: int, with_control: bool) -> tuple[int, bool]:
-        """How many there is time for, and whether for the control to the end, too."""
-        room = self._plan.room
-        if with_control and _PLENTY * demand_of(contenders, True) <= room:
-            return contenders, True
-
-        def has_time(count: int) -> bool:
-            length = self._plan.length(demand_of(count, False))
-            return (count == 2 or length >= 1) and length * parts_of(count)[0] > _TELLING * self._searched
-
-        return next((count for count in range(every, 1, -1) if has_time(count)), 1), False
+    def _has_begun(self, trial: Trial, count: int) -> bool:
+        """Whether the first part of a contest of so many was finished for a candidate."""
+        parts = parts_of(count)
+        return self._finished(trial, self._seed, _Part(0, len(parts), parts[0])) is not None
 
     def _spare(self, wanted: Shortlist, known: Sequence[Finalist]) -> Finalist | None:
         """What reached the goal in the search, where nothing that was trained does: trained, or as the search left it."""

@@ -1,0 +1,71 @@
+"""Who takes part in the contest of finalists under a budget, by the time that there is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from compressor.pipeline.final.halving import demand_of, parts_of
+from compressor.pipeline.final.time_plan import TimePlan
+from compressor.pipeline.prepare import read_json
+from compressor.search import Goal, Trial
+from profiler.files import write_json
+
+_TELLING, _PLENTY = 1.5, 2.0
+"""How many times as long as in the search contenders are trained at least before the worse half drops out; and how many times
+as long as their schedule, where the control is trained to the end, too."""
+
+
+def taking_part(
+    contenders: list[Trial],
+    control: Trial | None,
+    plan: TimePlan,
+    searched: float,
+    goal: Goal,
+    file: Path,
+    has_begun: Callable[[Trial, int], bool],
+) -> tuple[list[Trial], Trial | None]:
+    """Contenders that there is time for, and the control where it is trained to the end.
+
+    Parameters
+    ----------
+    contenders, control
+        Those that did best in the search, the best first, and the control, which is none of them.
+    searched
+        How long each was trained in the search, in whole schedules.
+    file
+        Keeps who takes part. Where an earlier run finished a training which so serves, they are the same again.
+    has_begun
+        Whether the first part of a contest of so many was finished for a candidate.
+    """
+    every = contenders if control is None else [*contenders, control]
+    by_key = {one.candidate.key: one for one in every}
+    earlier = read_json(file) or {}
+    keys = earlier.get("contenders")
+    keys = keys if isinstance(keys, list) and all(key in by_key for key in map(str, keys)) else []
+    begun, kept = [by_key[str(key)] for key in keys], control if earlier.get("control") else None
+    if any(has_begun(one, len(begun)) for one in (*begun, kept) if begun and one is not None):
+        return begun, kept
+    size, to_the_end = _size(len(contenders), len(every), control is not None, plan, searched)
+    if not to_the_end and control is not None:
+        behind = [one for one in contenders if goal.rank(one) <= goal.rank(control)]
+        place = len(contenders) - len(behind)
+        contenders, control = [*contenders[:place], control, *behind], None
+    contenders = contenders[:size]
+    keys = [one.candidate.key for one in contenders]
+    write_json(file, {"contenders": keys, "control": control is not None})
+    return contenders, control
+
+
+def _size(
+    contenders: int, every: int, with_control: bool, plan: TimePlan, searched: float
+) -> tuple[int, bool]:
+    """How many there is time for, and whether for the control to the end, too."""
+    if with_control and _PLENTY * demand_of(contenders, True) <= plan.room:
+        return contenders, True
+
+    def has_time(count: int) -> bool:
+        length = plan.length(demand_of(count, False))
+        return (count == 2 or length >= 1) and length * parts_of(count)[0] > _TELLING * searched
+
+    return next((count for count in range(every, 1, -1) if has_time(count)), 1), False
