@@ -204,7 +204,9 @@ def ways(prepared: Any, short: int, seed: int) -> dict[str, Callable[[Configurat
         if not taught:
             shared(configuration)  # before it is trained it is compared with the network itself
             started = time.monotonic()
-            train_supernet(shared.supernet, prepared, short, 1e-3, seed)
+            train_supernet(
+                shared.supernet, prepared, short, 1e-3, seed, blocks=list(prepared.structures.blocks)
+            )
             print(f"supernet: {short} steps in {time.monotonic() - started:.1f} s", flush=True)
             taught.append(short)
         return (-shared(configuration),)

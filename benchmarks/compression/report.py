@@ -147,7 +147,7 @@ def goal_line(parts: Sequence[Part]) -> str:
     for part in parts:
         rival = part.strongest()
         compared = [part.compare(one, rival) for one in OURS] if rival else []
-        ratios = [one.time.ratio for one in compared if one and one.time.ratio is not None]
+        ratios = [math.inf if one.time.ratio is None else one.time.ratio for one in compared if one]
         if ratios:
             best[part.task, part.setting] = min(ratios)
     quarter = [f"{task} ({setting})" for (task, setting), ratio in best.items() if ratio <= GOAL]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -34,6 +35,7 @@ class SupernetWidths(SearchMethod):
 
     name: ClassVar[str] = "supernet"
     trains: ClassVar[bool] = True
+    share_of_time: ClassVar[float] = 0.55
 
     def __init__(self, steps: int = 1000, candidates: int = _MOST) -> None:
         self.steps, self.candidates = steps, candidates
@@ -92,11 +94,12 @@ class SupernetWidths(SearchMethod):
 
 
 def train_supernet(
-    supernet: Supernet, prepared: Any, steps: int, rate: float, seed: int, seconds: float = math.inf
-) -> None:
+    supernet: Supernet, prepared: Any, steps: int, rate: float, seed: int, seconds: float = math.inf,
+    blocks: Sequence[str] = (),
+) -> None:  # fmt: skip
     """Sandwich rule: the whole, the least and two random ones each step; the whole teaches the others.
 
-    It ends after `steps`, or after so many seconds.
+    It ends after `steps`, or after so many seconds; random ones lack some of the `blocks`.
     """
     import tensorflow as tf
 
@@ -106,7 +109,6 @@ def train_supernet(
     optimizer = make_adam(rate)
     optimizer.build(variables)
     rng = np.random.default_rng(seed)
-    blocks = list(prepared.structures.blocks)
 
     @tf.function(reduce_retracing=True, autograph=False)
     def step(rows: Any, labels: Any, switches: Any) -> Any:

@@ -149,11 +149,7 @@ class Part:
         if not seeds:
             return None
         first, second, noise = self.rows[one], self.rows[other], self.noise()
-        whole = (1.0, self.original.score(seeds))
-        points, others = (
-            [*((row[s].time(seeds), row[s].score(seeds)) for s in self.shares), whole]
-            for row in (first, second)
-        )
+        points, others = (self._curve(row, seeds) for row in (first, second))
         found = []
         for share in self.shares:
             pairs = [(first[share].made[seed].answers, second[share].made[seed].answers) for seed in seeds]

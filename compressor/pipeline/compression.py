@@ -217,7 +217,8 @@ def compress(
             evaluator = Evaluator(prepared, options.search, seed, workspace.folder)
             evaluator.deadline = limit.at(searcher.share_of_time)
             evaluator.judges_first = not workspace.trials()
-            evaluator.compares = searcher.compares * (1 if goal.least_score is None else 2)
+            compares = searcher.compares * (1 if goal.least_score is None else 2)
+            evaluator.compares = min(compares, getattr(searcher, "trials", None) or compares)
             evaluator.on_shortened = limit.short_for_candidates
             searched = goal.relaxed(tolerance(prepared.task, prepared.original.score))
             with (

@@ -231,6 +231,5 @@ class SearchMethod(ABC):
             self.search(problem)
         except SearchOverError:
             problem.progress(1.0, "time is up")
-            if not problem.trials:
-                problem.recall()
+        problem.recall()  # what an earlier run tried counts, whether this one came to it again or not
         return problem.best()

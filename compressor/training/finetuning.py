@@ -26,6 +26,9 @@ from profiler.records import read_arrays, write_arrays
 
 _SAVE_EVERY_S = 20.0
 
+_FORMAT = 2
+"""Of checkpoints."""
+
 _LAST_PART = 0.2
 """Of the steps done: over so many more the learning rate falls to 0 where validation rows say that more would not help."""
 
@@ -225,7 +228,9 @@ class _Run:
             self._pace.step()
             if time.monotonic() > self._deadline:
                 return False
-        mean = float(np.mean([float(loss) for loss in losses]))
+        mean = (
+            float(np.mean([float(loss) for loss in losses])) if losses else 0.0
+        )  # time ended before the first
         if not math.isfinite(mean):
             raise TrainingError(
                 f"Fine-tuning diverged: the loss became {mean} in epoch {self._epoch + 1} at a learning rate "
@@ -296,7 +301,7 @@ class _Run:
         schedule = asdict(self._schedule)
         if self._pace.limited:  # then how long it is differs from run to run
             schedule |= {"epochs": None, "patience": None}
-        return [shapes, schedule, self._seed, self._rows]
+        return [_FORMAT, shapes, schedule, self._seed, self._rows]
 
     def _save(self) -> None:
         if self._checkpoint is None:
@@ -325,6 +330,8 @@ class _Run:
         self._averaged.restore(arrays)
         epoch, best_epoch, done, progress, steps, ending, *standings = arrays["state"].tolist()
         self._epoch, self._best_epoch, self._ending = int(epoch), int(best_epoch), bool(ending)
-        self._pace.resume(int(done), progress, int(steps))
+        self._pace.resume(int(done), progress)
+        if self._ending:  # else this run may take more steps than that one
+            self._pace.end_within(int(steps) - int(done))
         self._best, self._best_trained = tuple(standings[:2]), tuple(standings[2:])
         return True

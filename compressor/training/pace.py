@@ -87,9 +87,9 @@ class Pace:
         self.progress = 1.0
         return self.done / self.steps if late else 1.0
 
-    def resume(self, done: int, progress: float, steps: int) -> None:
-        """Go on where another run was, which was to take so many steps in all."""
-        self.done, self.progress, self.steps = done, progress, min(self.steps, steps)
+    def resume(self, done: int, progress: float) -> None:
+        """Go on where another run was."""
+        self.done, self.progress = done, progress
 
     def _fitting(self, now: float) -> float:
         """Steps that fit into the time that is left, or must be taken."""

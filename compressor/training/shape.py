@@ -22,7 +22,7 @@ def let_go() -> None:
 
 
 def make_adam(rate: Any) -> Any:
-    """Keras' Adam, with TensorFlow's one operation for each variable.
+    """Keras' Adam, with TensorFlow's one operation for each variable; of an embedding every row moves, whatever was looked up.
 
     Keras' own way on TensorFlow never lets go of the graph that was traced, some 9 MB for each candidate of a search; and its
     dozen operations for each variable are a third of what tracing a small network takes.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from compressor.pipeline.final.halving import demand_of, parts_of
@@ -16,6 +17,35 @@ _TELLING, _PLENTY = 1.5, 2.0
 as long as their schedule, where the control is trained to the end, too."""
 
 
+@dataclass(frozen=True)
+class ContestPart:
+    """One of the parts of a training in a contest, what share of it all it is, and how many took part in the first one."""
+
+    number: int
+    of: int
+    share: float
+    contenders: int = 1
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the training is whole with it."""
+        return self.number == self.of - 1
+
+    @property
+    def before(self) -> ContestPart:
+        """The one before it."""
+        return replace(self, number=self.number - 1)
+
+
+WHOLE = ContestPart(0, 1, 1.0)
+
+
+def part_of(contenders: int, number: int) -> ContestPart:
+    """One of the parts of a contest of so many."""
+    parts = parts_of(contenders)
+    return ContestPart(number, len(parts), parts[number], contenders)
+
+
 def taking_part(
     contenders: list[Trial],
     control: Trial | None,
@@ -23,7 +53,7 @@ def taking_part(
     searched: float,
     goal: Goal,
     file: Path,
-    has_begun: Callable[[Trial, int], bool],
+    has_begun: Callable[[Trial, ContestPart], bool],
 ) -> tuple[list[Trial], Trial | None]:
     """Contenders that there is time for, and the control where it is trained to the end.
 
@@ -36,7 +66,7 @@ def taking_part(
     file
         Keeps who takes part. Where an earlier run finished a training which so serves, they are the same again.
     has_begun
-        Whether the first part of a contest of so many was finished for a candidate.
+        Whether a part was finished for a candidate.
     """
     every = contenders if control is None else [*contenders, control]
     by_key = {one.candidate.key: one for one in every}
@@ -44,7 +74,7 @@ def taking_part(
     keys = earlier.get("contenders")
     keys = keys if isinstance(keys, list) and all(key in by_key for key in map(str, keys)) else []
     begun, kept = [by_key[str(key)] for key in keys], control if earlier.get("control") else None
-    if any(has_begun(one, len(begun)) for one in (*begun, kept) if begun and one is not None):
+    if any(has_begun(one, part_of(len(begun), 0)) for one in (*begun, kept) if begun and one is not None):
         return begun, kept
     size, to_the_end = _size(len(contenders), len(every), control is not None, plan, searched)
     if not to_the_end and control is not None:
@@ -61,8 +91,8 @@ def _size(
     contenders: int, every: int, with_control: bool, plan: TimePlan, searched: float
 ) -> tuple[int, bool]:
     """How many there is time for, and whether for the control to the end, too."""
-    if with_control and _PLENTY * demand_of(contenders, True) <= plan.room:
-        return contenders, True
+    if _PLENTY * demand_of(contenders, with_control) <= plan.room:
+        return contenders, with_control
 
     def has_time(count: int) -> bool:
         length = plan.length(demand_of(count, False))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from compressor.data import Rows
 from compressor.export import load_keras, save_keras
-from compressor.pipeline.final.contest import taking_part
+from compressor.pipeline.final.contest import WHOLE, ContestPart, part_of, taking_part
 from compressor.pipeline.final.halving import demand_of, halve, parts_of
 from compressor.pipeline.final.shortlist import Finalist, Shortlist
 from compressor.pipeline.final.time_plan import TimePlan, epoch_s_of
@@ -35,26 +35,6 @@ _CONTEST = "contest.json"
 
 _BISECTED = 4
 """How many candidates are expected where a score must be kept: the first, a step from it, and two halfway."""
-
-
-@dataclass(frozen=True)
-class _Part:
-    """One of the parts of a training, and what share of it all it is."""
-
-    number: int
-    of: int
-    share: float
-
-    @property
-    def is_last(self) -> bool:
-        return self.number == self.of - 1
-
-    @property
-    def before(self) -> _Part:
-        return replace(self, number=self.number - 1)
-
-
-_WHOLE = _Part(0, 1, 1.0)
 
 
 class FinalTraining:
@@ -88,6 +68,7 @@ class FinalTraining:
         self._trained = self._share_done = 0.0
         self._progress: ProgressCallback = silent
         self._precisions: dict[str, dict[str, Trial]] = {}
+        self._last_part = WHOLE
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -167,6 +148,7 @@ class FinalTraining:
             self._has_begun,
         )
         parts = parts_of(len(contenders))
+        self._last_part = part_of(len(contenders), len(parts) - 1)
         seeds_too = demand_of(len(contenders), control is not None) + self._seeds - 1 <= self._plan.room
         reached: dict[str, Outcome] = {}
         lengths: dict[int, float] = {}
@@ -175,7 +157,7 @@ class FinalTraining:
             demand += self._seeds - 1 if seeds_too else 0
             # Who is compared is trained equally long.
             length = lengths.setdefault(number, self._plan.length(demand))
-            outcome = self._train(trial, self._seed, demand, _Part(number, of, parts[number]), length)
+            outcome = self._train(trial, self._seed, demand, part_of(len(contenders), number), length)
             if outcome is not None:
                 reached[trial.candidate.key] = outcome
             return outcome
@@ -183,10 +165,8 @@ class FinalTraining:
         ended = halve(contenders, control, train)
         return [self._finalist(one, [(self._seed, reached[one.candidate.key])]) for one in ended]
 
-    def _has_begun(self, trial: Trial, count: int) -> bool:
-        """Whether the first part of a contest of so many was finished for a candidate."""
-        parts = parts_of(count)
-        return self._finished(trial, self._seed, _Part(0, len(parts), parts[0])) is not None
+    def _has_begun(self, trial: Trial, part: ContestPart) -> bool:
+        return self._finished(trial, self._seed, part) is not None
 
     def _spare(self, wanted: Shortlist, known: Sequence[Finalist]) -> Finalist | None:
         """What reached the goal in the search, where nothing that was trained does: trained, or as the search left it."""
@@ -304,7 +284,7 @@ class FinalTraining:
         return self._finished(trial, seed) is not None or self._plan.room >= 1
 
     def _train(
-        self, trial: Trial, seed: int, demand: float, part: _Part = _WHOLE, length: float | None = None
+        self, trial: Trial, seed: int, demand: float, part: ContestPart = WHOLE, length: float | None = None
     ) -> Outcome | None:
         """Train a part of the schedule, behind those before it; None where that diverged."""
         if (before := self._finished(trial, seed, part)) is not None:
@@ -336,9 +316,12 @@ class FinalTraining:
         self._workspace.finish_seed(key, {**outcome.__dict__, "share": share})
         return self._reached(trial, seed, part)
 
-    def _reached(self, trial: Trial, seed: int, part: _Part) -> Outcome:
+    def _reached(self, trial: Trial, seed: int, part: ContestPart) -> Outcome:
         """What a finished training reached, with all its parts until then."""
         finished = self._workspace.finished_seeds()
+        part = (
+            self._last_part if part.is_last else part
+        )  # a whole one may have been the last part of a contest
         outcome = Outcome(**finished[self._key(trial, seed, part)])
         if not part.number or self._key(trial, seed, part.before) not in finished:
             return outcome
@@ -351,7 +334,7 @@ class FinalTraining:
                 f"The candidate of {shown_ms(trial, self._steer):.4g} ms was left out: {error}"
             )
 
-    def _keep(self, trial: Trial, seed: int, network: Any, part: _Part = _WHOLE) -> None:
+    def _keep(self, trial: Trial, seed: int, network: Any, part: ContestPart = WHOLE) -> None:
         save_keras(network, self._path(trial, seed, part))
         if part.is_last:
             self._keep_outputs(trial, seed, network)
@@ -380,14 +363,14 @@ class FinalTraining:
     def _outputs_path(self, trial: Trial, seed: int) -> Path:
         return self._path(trial, seed).with_suffix(".npz")
 
-    def _finished(self, trial: Trial, seed: int, part: _Part = _WHOLE) -> dict[str, Any] | None:
+    def _finished(self, trial: Trial, seed: int, part: ContestPart = WHOLE) -> dict[str, Any] | None:
         kept = self._workspace.finished_seeds().get(self._key(trial, seed, part))
         return kept if kept is not None and self._path(trial, seed, part).exists() else None
 
-    def _path(self, trial: Trial, seed: int, part: _Part = _WHOLE) -> Path:
+    def _path(self, trial: Trial, seed: int, part: ContestPart = WHOLE) -> Path:
         return self._workspace.path("seeds", f"{self._key(trial, seed, part)}.keras")
 
-    def _key(self, trial: Trial, seed: int, part: _Part = _WHOLE) -> str:
+    def _key(self, trial: Trial, seed: int, part: ContestPart = WHOLE) -> str:
         widths = "-".join(str(width) for width in trial.widths.values())
         if (
             len(widths) > 60
@@ -396,4 +379,5 @@ class FinalTraining:
             or trial.network is not None
         ):
             widths = trial.candidate.key
-        return f"{widths}_seed{seed}" + ("" if part.is_last else f"_part{part.number + 1}of{part.of}")
+        name = f"_part{part.number + 1}of{part.of}_{part.contenders}"
+        return f"{widths}_seed{seed}" + ("" if part.is_last else name)

@@ -122,10 +122,11 @@ class _Search:
     def _compare(self, most: float, until: float = math.inf) -> bool:
         """Train structures at one cost until some time, the control first; False where none of them comes to so little."""
         problem, spare = self._problem, list[Configuration]()
+        least_left = self._method.trials // 2 if problem.budget is None else 0
         ranks: dict[frozenset[str], tuple[float, ...]] = {}
 
         def is_over() -> bool:
-            late = bool(ranks) and time.monotonic() >= until
+            late = bool(ranks) and (time.monotonic() >= until or self._left() <= least_left)
             return late or self._left() <= 0 or len(ranks) > self._method.first
 
         def train(one: Configuration) -> None:
@@ -201,10 +202,13 @@ class _Search:
         first = self._fill(self._problem.full.without(evenly[0].removed)) if evenly else None
         ways = first.all(level)[1:] if first else []
         order = list(dict.fromkeys([*evenly[:1], *ways[:1], *evenly[1:], *ways[1:]]))
-        if attempt >= len(order):
+        scores = {trial.configuration.with_precision(""): trial.score for trial in self._problem.trials}
+        # A structure with all its channels is the same at every cost above its own.
+        left = [one for one in order if scores.get(one, math.inf) >= self._problem.least_score]
+        if not left:
             return None
-        self._tried.add(order[attempt])
-        return order[attempt]
+        self._tried.add(left[0])
+        return left[0]
 
     def _rank(self, configurations: Iterable[Configuration]) -> None:
         """Find out what each loses before any training."""

@@ -143,6 +143,45 @@ def test_under_a_limit_on_the_score_it_goes_below_what_widths_reach():
     assert least < 0.7 * control.predicted_ms
 
 
+def without_much(goal, folder=None, saved=0.6, harm=0.05):
+    """Two blocks that take most of the time, and without which the score is missed whatever the widths."""
+    problem = make_problem(goal, folder)
+    judge = problem.evaluate
+    problem.blocks = {name: BLOCKS[name] for name in ("first", "second")}
+    plain = problem.cost
+
+    class Times(CandidateCost):
+        cheap = True
+
+        def exact(self, configuration):
+            return plain.exact(configuration) * (1 - saved) ** len(configuration.removed)
+
+    problem.cost = Times()
+    problem.costs = lambda configuration: Costs(problem.cost.exact(configuration))
+    problem.quick_loss = lambda configuration: 1 + harm * len(configuration.removed)
+    problem.evaluate = lambda candidate: (
+        judge(candidate)[0] - harm * len(candidate.configuration.removed), judge(candidate)[1]
+    )  # fmt: skip
+    return problem
+
+
+def test_structures_that_miss_the_score_with_all_their_channels_do_not_use_up_the_tries():
+    goal = Goal(least_score=0.97)
+    met = [trial for trial in StructureSearch().run(without_much(goal)) if goal.met_by(trial)]
+    assert met
+    assert not any(trial.configuration.removed for trial in met)
+
+
+def test_what_an_earlier_run_tried_counts_though_this_one_comes_to_other_candidates(tmp_path):
+    goal = Goal(least_score=0.93)
+    first = without_much(goal)
+    tried = StructureSearch(trials=6).run(first)
+    again = without_much(goal)
+    again.known = list(tried)
+    again.deadline, again.needs_one = -math.inf, False
+    assert {one.configuration for one in StructureSearch().run(again)} == {one.configuration for one in tried}
+
+
 @pytest.mark.parametrize("trials", [1, 2, 3, 7])
 @pytest.mark.parametrize("goal", [Goal(budget_ms=0.45), Goal(least_score=0.93)])
 def test_no_more_candidates_are_trained_than_were_asked_for(goal, trials):

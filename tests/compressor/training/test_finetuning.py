@@ -6,6 +6,7 @@ from itertools import pairwise
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 from keras import layers
@@ -14,6 +15,7 @@ from compressor.data import Data, StoredRows
 from compressor.training import FineTuner, Schedule, TrainingError, pace, task_of, teaching
 from compressor.training import finetuning as finetune
 from compressor.training.model_io import outputs_of
+from compressor.training.shape import make_adam
 from compressor.training.teaching import TaughtRows
 from profiler.errors import UsageError
 
@@ -142,6 +144,40 @@ def test_a_training_that_is_about_to_end_and_is_killed_ends_as_it_would_have(blo
     with pytest.raises(KeyboardInterrupt):
         tuner.fit(network(), patient, 0, kept, on_epoch=stop)
     assert tuner.fit(network(), patient, 0, kept).steps == whole.steps
+
+
+def test_a_training_that_was_killed_is_as_long_as_the_run_that_goes_on_with_it_wants(
+    blobs, tmp_path, monkeypatch
+):
+    tuner, kept = FineTuner(task_of(network(), blobs)), tmp_path / "kept.npz"
+    short = Schedule(epochs=4, batch_size=16, learning_rate=1e-3, alpha=0.0)
+
+    def stop(epoch, score):
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("compressor.training.finetuning._SAVE_EVERY_S", -1.0)
+    with pytest.raises(KeyboardInterrupt):
+        tuner.fit(network(), short, 0, kept, on_epoch=stop, seconds=1000.0)
+    outcome = tuner.fit(network(), replace(short, epochs=8), 0, kept, seconds=1000.0)
+    assert outcome.steps == 8 * short.steps(len(blobs.x))
+
+
+def test_adam_is_that_of_keras():
+    weights = []
+    for make in (make_adam, keras.optimizers.Adam):
+        keras.utils.set_random_seed(3)
+        model = keras.Sequential([layers.Input((4,)), layers.Dense(3, activation="tanh"), layers.Dense(2)])
+        optimizer, rows = make(1e-2), np.random.default_rng(0).normal(size=(8, 4)).astype("float32")
+        optimizer.build(model.trainable_variables)
+        for step in range(5):
+            optimizer.learning_rate = 1e-2 / (1 + step)
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean(model(rows) ** 2)
+            variables = model.trainable_variables
+            optimizer.apply(tape.gradient(loss, [v.value for v in variables]), variables)
+        weights.append(np.concatenate([w.ravel() for w in model.get_weights()]))
+    np.testing.assert_allclose(weights[0], weights[1], atol=1e-5)
 
 
 def test_a_deadline_ends_training_with_what_there_is(blobs):

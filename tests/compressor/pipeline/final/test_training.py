@@ -286,6 +286,26 @@ def test_of_four_the_worse_half_drops_out_again_and_again_and_the_control_never(
     assert (chosen.trial.widths, chosen.steps, chosen.seconds) == ({"a": 2}, 300, 3.0)
 
 
+def test_where_time_is_not_limited_four_take_part_however_long_the_search_trained_them(tmp_path):
+    prepared, tried = four({5: 0.7, 4: 0.9, 3: 0.8, 2: 0.95})
+    made = training(prepared, Goal(budget_ms=0.5), tmp_path, finalists=4, searched=0.2)
+    assert run(made, tried[:4]).trial.widths == {"a": 2}
+
+
+def test_where_time_is_short_one_is_trained_unless_the_first_part_says_more_than_the_search(tmp_path, timed):
+    for searched, widths in ((0.0, [5, 4, 5]), (0.2, [5])):
+        prepared = timed({})
+        contest(prepared, four({})[1], tmp_path / str(searched), 120.0, epoch_seconds=1.0, searched=searched)
+        assert [width for width, _ in prepared.trained] == widths
+
+
+def test_the_steps_of_a_winner_with_further_seeds_are_those_of_all_parts_of_its_first_one(tmp_path):
+    for seeds in (1, 3):
+        prepared = Pretended({5: 0.90, 4: 0.93})
+        made = training(prepared, Goal(budget_ms=0.5), tmp_path / str(seeds), seeds=seeds)
+        assert run(made, [trial(5, 0.5, 0.8), trial(4, 0.4, 0.7)]).steps == 300
+
+
 def test_where_the_control_does_better_than_the_winner_of_the_rest_it_is_handed_over(tmp_path):
     prepared, tried = four({5: 0.7, 4: 0.6, 3: 0.5, 2: 0.4, 1: 0.9})
     assert contest(prepared, tried, tmp_path).trial.widths == {"a": 1}
