@@ -80,11 +80,13 @@ def _cells(entry: Entry, original: Entry) -> list[str]:
 
 
 def against_others(parts: Sequence[Part]) -> list[Comparison]:
-    """Each of ours against the strongest other row and against snapped uniform widths."""
+    """Each of ours against the strongest other row and against snapped uniform widths, and the other way round."""
     found = []
     for part in parts:
         rivals = dict.fromkeys(name for name in (part.strongest(), CONTROL) if name)
-        found += [part.compare(one, other) for one in OURS for other in rivals]
+        found += [
+            part.compare(*pair) for one in OURS for other in rivals for pair in ((one, other), (other, one))
+        ]
     return [one for one in found if one]
 
 

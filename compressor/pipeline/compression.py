@@ -131,7 +131,7 @@ def compress(
     minutes
         Wall time for all of it; None for as long as it takes, always the same. Most of it is for training finalists, longer
         than their schedule where there is time. Where time is short fewer candidates, finalists and seeds are trained, and
-        where even that would take too long one candidate and one finalist for less than their schedule.
+        where even that would take too long they are trained for less than their schedule, one finalist at least.
     resume
         Go on with an interrupted run in `out`.
     measure

@@ -72,7 +72,7 @@ class SearchProblem:
         Called while a candidate is trained: epochs done, epochs in all, best validation score so far. What it
         raises ends the training and comes out of `try_configuration`.
     control
-        Set by a method: what is trained in full beside the best, so that what is handed over is no worse.
+        Set by a method: what takes part in the training of finalists whatever else does, so that what is handed over is no worse.
     settled
         What a configuration is once its network is judged: with the precision that suits the goal best, where that is a choice.
     context

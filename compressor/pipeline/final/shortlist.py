@@ -89,7 +89,7 @@ class Shortlist:
     in_proportion
         The widest network in a trial's proportions of at most so many times its cost; None where there is none.
     control
-        Under a budget: trained in any case.
+        Under a budget: takes part in any case (`compressor.pipeline.final.contest`).
     dropped
         Keys of candidates that cannot be trained.
     """
