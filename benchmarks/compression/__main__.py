@@ -22,6 +22,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,12 @@ class Benchmark:
                         break
                     waiting.remove(cell)
                     running[pools.submit(run, self.job(cell))] = cell
+                if not running:
+                    if waiting:
+                        say(
+                            f"{len(waiting)} cells wait for an original that failed; the same command tries again."
+                        )
+                    break
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in done:
                     cell = running.pop(future)
@@ -152,14 +159,13 @@ class Benchmark:
                     )
 
     def is_ready(self, cell: Cell, running: Sequence[Cell] | Any) -> bool:
-        """Whether what a cell builds on is not just being made."""
+        """Whether what a cell builds on is there, and not just being made."""
         same = [c for c in running if (c.task, c.seed) == (cell.task, cell.seed)]
         if cell.name == ORIGINAL:
             return not same
-        blocking = [c for c in same if c.name == ORIGINAL]
-        if cell.name == SCRATCH:
-            blocking += [c for c in same if c.name == "structure"]
-        return not blocking
+        blocking = ("structure", ORIGINAL) if cell.name == SCRATCH else (ORIGINAL,)
+        original = replace(cell, name=ORIGINAL, share=1.0)
+        return self.store.done(original) and not any(c.name in blocking for c in same)
 
     def job(self, cell: Cell) -> Job:
         """A cell with what running it needs."""

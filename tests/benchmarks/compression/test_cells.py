@@ -211,8 +211,12 @@ def test_a_cell_waits_for_what_it_builds_on(tmp_path):
         Cell("sound", "float32", 0, "original"),
         Cell("sound", "float32", 0, "structure", 0.35),
     )
+    assert not benchmark.is_ready(structure, []), "its original is not there"
+    made(benchmark.store, original)
     assert not benchmark.is_ready(structure, [original])
     assert benchmark.is_ready(structure, [replace(original, seed=1)])
+    assert not benchmark.is_ready(replace(structure, setting="int8"), []), "the original as int8 is not there"
+    assert not benchmark.is_ready(replace(original, setting="int8"), [structure])
     assert not benchmark.is_ready(replace(structure, name="scratch"), [structure])
     assert benchmark.is_ready(replace(structure, name="taylor"), [structure])
 
