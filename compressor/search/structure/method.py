@@ -14,7 +14,7 @@ from compressor.changes import names_in_effect
 from compressor.costs import Configuration
 from compressor.search.base import SearchMethod, SearchProblem
 from compressor.search.levels import first_level, search_levels
-from compressor.search.structure.blocks import loss_of, structures_of
+from compressor.search.structure.blocks import loss_of, structures_of, without_all
 from compressor.search.structure.filling import Filled
 from compressor.search.trial import Trial
 from compressor.training import check_least
@@ -93,6 +93,7 @@ class _Search:
         self._chain = structures_of(problem, method.structures, method.most_blocks)
         self._fills: dict[frozenset[str], Filled | None] = {}
         self._liked: list[frozenset[str]] = []
+        self._hurries = True
         self._rng = np.random.default_rng(problem.seed)
 
     def go(self) -> None:
@@ -103,7 +104,10 @@ class _Search:
         if self._compare(budget):
             self._improve(budget)
         elif self._left() > 0:
-            self._try(min((fill.fastest for fill in self._able_ones()), key=self._problem.cost.exact))
+            found = self._within(budget)
+            self._try(
+                found or min((fill.fastest for fill in self._able_ones()), key=self._problem.cost.exact)
+            )
 
     def _halve(self) -> None:
         """Find the least cost that keeps the score: by structures that did best at one cost in between."""
@@ -118,6 +122,15 @@ class _Search:
         control = whole.evenly(min(map(self._cost_of, met))) if whole is not None and met else None
         if control is not None and control != problem.full and (self._left() > 0 or control in self._tried):
             self._try(control)
+
+    def _within(self, budget: float) -> Configuration | None:
+        """Whatever structure comes to so little, however late it is: without it there is no network to hand over."""
+        problem, self._hurries = self._problem, False
+        bare = without_all(problem.full, problem.blocks)
+        found = (
+            fill.evenly(budget) for full in [*self._chain, bare] if (fill := self._fill(full)) is not None
+        )
+        return next((one for one in found if one is not None), None)
 
     def _compare(self, most: float, until: float = math.inf) -> bool:
         """Train structures at one cost until some time, the control first; False where none of them comes to so little."""
@@ -245,7 +258,7 @@ class _Search:
         problem = self._problem
         if full.removed not in self._fills:
             problem.check_time()
-            if full.removed and problem.is_late(self._started):
+            if full.removed and self._hurries and problem.is_late(self._started):
                 return None  # what time is left is for training the first candidate
             try:
                 self._fills[full.removed] = Filled(problem, full, self._method.grid, self._method.options)

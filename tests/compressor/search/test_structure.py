@@ -172,6 +172,17 @@ def test_structures_that_miss_the_score_with_all_their_channels_do_not_use_up_th
     assert not any(trial.configuration.removed for trial in met)
 
 
+def test_where_only_fewer_blocks_come_to_the_budget_they_are_found_however_late_it_is(monkeypatch):
+    problem = without_much(Goal(budget_ms=0.0), saved=0.9)
+    least = min(problem.cost.exact(problem.full.with_widths(dict.fromkeys(problem.full.widths, 1))), 1.0)
+    problem.budget = 0.5 * least
+    problem.goal = Goal(budget_ms=problem.budget)
+    monkeypatch.setattr(SearchProblem, "is_late", lambda *given: True)
+    best = StructureSearch().run(problem)[0]
+    assert best.configuration.removed
+    assert problem.goal.met_by(best)
+
+
 def test_what_an_earlier_run_tried_counts_though_this_one_comes_to_other_candidates(tmp_path):
     goal = Goal(least_score=0.93)
     first = without_much(goal)
