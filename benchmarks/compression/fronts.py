@@ -6,6 +6,7 @@ method's few networks and the original make a curve, and its cost at the accurac
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -128,6 +129,8 @@ def at_equal_score(
 
 
 _LEVELS, _DRAWS = 200, 1000
+_APART, _SAME = 1e-9, 1e-6
+"""Between scores that count as one, so that a level lies between two of them."""
 
 
 def over_all_scores(
@@ -159,18 +162,22 @@ def over_all_scores(
     """
     (times, scores), (other_times, other_scores) = np.array(ones, float).T, np.array(others, float).T
     log, least = _mean_log_ratio(times, scores, other_times, other_scores)
-    if not all(np.isfinite(some).all() for some in map(np.asarray, deviations)):
-        return EqualScore(None if log == np.inf else float(np.exp(log)), least, None, None)
-    generator = np.random.default_rng(seed)
-    logs = [
-        _mean_log_ratio(
-            times, generator.normal(scores, deviations[0]), other_times, generator.normal(other_scores, deviations[1])
-        )[0]
-        for _ in range(_DRAWS)
-    ]  # fmt: skip
-    low, high = np.quantile(logs, [0.025, 0.975], method="nearest")
-    bounds = [float(np.exp(bound)) if np.isfinite(bound) else None for bound in (low, high)]
-    return EqualScore(None if log == np.inf else float(np.exp(log)), least, *bounds)
+    low = high = None
+    if all(np.isfinite(some).all() for some in deviations):
+        generator = np.random.default_rng(seed)
+        logs = [
+            _mean_log_ratio(
+                times, generator.normal(scores, deviations[0]), other_times, generator.normal(other_scores, deviations[1])
+            )[0]
+            for _ in range(_DRAWS)
+        ]  # fmt: skip
+        low, high = map(_ratio_of, np.quantile(logs, [0.025, 0.975], method="nearest").tolist())
+    return EqualScore(_ratio_of(log), least, low, high)
+
+
+def _ratio_of(log: float) -> float | None:
+    """None where it is infinite."""
+    return math.exp(log) if math.isfinite(log) else None
 
 
 _Values = NDArray[np.float64]
@@ -196,7 +203,3 @@ def _curve(times: _Values, scores: _Values) -> tuple[_Values, _Values]:
     order = np.argsort(times)
     rising = isotonic_regression(scores[order]).x + _APART * np.arange(len(times))
     return np.log(times[order]), rising
-
-
-_APART, _SAME = 1e-9, 1e-6
-"""Between scores that count as one, so that a level lies between two of them."""

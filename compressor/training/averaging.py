@@ -33,16 +33,13 @@ class Averaged:
                 moved = average.read_value() - self._all[i].read_value()
                 average.assign_sub(tf.cast(share, average.dtype) * moved)
 
-        self._follow = follow
+        self._follow = lambda decay: follow(tf.constant(1 - decay**_EVERY))
 
     def step(self) -> None:
         """Follow the weights, after a step of training."""
-        import tensorflow as tf
-
         self._steps += 1
         if self._steps % _EVERY == 0:
-            decay = min(_MOST_DECAY, (1 + self._steps) / (10 + self._steps))
-            self._follow(tf.constant(1 - decay**_EVERY))
+            self._follow(min(_MOST_DECAY, (1 + self._steps) / (10 + self._steps)))
 
     @property
     def weights(self) -> list[NDArray[Any]]:

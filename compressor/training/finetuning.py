@@ -228,9 +228,8 @@ class _Run:
             self._pace.step()
             if time.monotonic() > self._deadline:
                 return False
-        mean = (
-            float(np.mean([float(loss) for loss in losses])) if losses else 0.0
-        )  # time ended before the first
+        # None where time ended before the first.
+        mean = float(np.mean([float(loss) for loss in losses])) if losses else 0.0
         if not math.isfinite(mean):
             raise TrainingError(
                 f"Fine-tuning diverged: the loss became {mean} in epoch {self._epoch + 1} at a learning rate "

@@ -60,9 +60,9 @@ class FinalTraining:
         steer: str = "time",
         searched: float = 0.0,
     ) -> None:
-        self._searched = searched
         self._prepared, self._workspace, self._goal = prepared, workspace, goal
         self._options, self._seed, self._seeds, self._steer = options, seed, seeds, steer
+        self._searched = searched
         self._plan = TimePlan(options.final, epoch_s_of(workspace.finished_seeds()) or epoch_seconds)
         self._dropped: dict[str, str] = {}
         self._trained = self._share_done = 0.0
@@ -319,9 +319,8 @@ class FinalTraining:
     def _reached(self, trial: Trial, seed: int, part: ContestPart) -> Outcome:
         """What a finished training reached, with all its parts until then."""
         finished = self._workspace.finished_seeds()
-        part = (
-            self._last_part if part.is_last else part
-        )  # a whole one may have been the last part of a contest
+        if part.is_last:  # a whole one may have been the last part of a contest
+            part = self._last_part
         outcome = Outcome(**finished[self._key(trial, seed, part)])
         if not part.number or self._key(trial, seed, part.before) not in finished:
             return outcome

@@ -50,7 +50,9 @@ def structures_of(problem: SearchProblem, count: int, most_blocks: int = 24) -> 
     fewer = [order[:number] for number in _middle_first(_spread(len(order), count)[1:])]
     others = _of_other_kinds({name: blocks[name] for name in able if not blocks[name].removes})
     both = [[*other, *some] for some, other in itertools.product(fewer[:2], others[:2])]
-    found = [full.without(names_in_effect(blocks, names)) for names in _in_turns(fewer, fewer, others, both)]
+    numbers = iter(fewer)
+    names = _in_turns(numbers, numbers, iter(others), iter(both))
+    found = [full.without(names_in_effect(blocks, some)) for some in names]
     return list(dict.fromkeys([full, *found]))[:count]
 
 
@@ -60,28 +62,24 @@ def _of_other_kinds(changes: Mapping[str, Change]) -> list[list[str]]:
     for name, change in changes.items():
         kinds.setdefault(type(change), []).append(name)
     firsts: list[list[str]] = []
-    seconds: list[list[str]] = []
+    others: list[list[str]] = []
     for names in kinds.values():
         places: dict[str, list[str]] = {}
         for name in sorted(names, key=lambda name: changes[name].strength):
             places.setdefault(changes[name].place, []).append(name)
         least, most = ([some[end] for some in places.values()] for end in (0, -1))
         alone = [[name] for name in names] if len(places) <= _FEW_PLACES else []
-        ways = list(dict.fromkeys(map(tuple, [*alone[:1], least, *alone[1:], most])))
-        firsts += [list(way) for way in ways[:1]]
-        seconds += [list(way) for way in ways[1:]]
-    return [*firsts, *seconds]
+        ways = [*alone[:1], least, *alone[1:], most]
+        different = [way for number, way in enumerate(ways) if way not in ways[:number]]
+        firsts.append(different[0])
+        others += different[1:]
+    return [*firsts, *others]
 
 
-def _in_turns(*rows: Sequence[list[str]]) -> Iterator[list[str]]:
-    """One of each row in turns; a row that is given twice has two turns."""
-    shared = {id(row): iter(row) for row in rows}
-    turns = [shared[id(row)] for row in rows]
-    while True:
-        found = [next(turn, None) for turn in turns]
-        if not any(one is not None for one in found):
-            return
-        yield from (one for one in found if one is not None)
+def _in_turns(*turns: Iterator[list[str]]) -> Iterator[list[str]]:
+    """One of each in turns, as long as there are any; what is given twice has two turns."""
+    while found := [one for turn in turns if (one := next(turn, None)) is not None]:
+        yield from found
 
 
 def _middle_first(numbers: Sequence[int]) -> list[int]:

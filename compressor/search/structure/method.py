@@ -93,7 +93,6 @@ class _Search:
         self._chain = structures_of(problem, method.structures, method.most_blocks)
         self._fills: dict[frozenset[str], Filled | None] = {}
         self._liked: list[frozenset[str]] = []
-        self._hurries = True
         self._rng = np.random.default_rng(problem.seed)
 
     def go(self) -> None:
@@ -125,11 +124,9 @@ class _Search:
 
     def _within(self, budget: float) -> Configuration | None:
         """Whatever structure comes to so little, however late it is: without it there is no network to hand over."""
-        problem, self._hurries = self._problem, False
-        bare = without_all(problem.full, problem.blocks)
-        found = (
-            fill.evenly(budget) for full in [*self._chain, bare] if (fill := self._fill(full)) is not None
-        )
+        bare = without_all(self._problem.full, self._problem.blocks)
+        fills = (self._fill(full, in_any_case=True) for full in [*self._chain, bare])
+        found = (fill.evenly(budget) for fill in fills if fill is not None)
         return next((one for one in found if one is not None), None)
 
     def _compare(self, most: float, until: float = math.inf) -> bool:
@@ -253,12 +250,12 @@ class _Search:
         """Structures of which there is a network."""
         return (fill for full in self._chain if (fill := self._fill(full)) is not None)
 
-    def _fill(self, full: Configuration) -> Filled | None:
+    def _fill(self, full: Configuration, in_any_case: bool = False) -> Filled | None:
         """One structure; None where there is no such network, or no time to see whether there is."""
         problem = self._problem
         if full.removed not in self._fills:
             problem.check_time()
-            if full.removed and self._hurries and problem.is_late(self._started):
+            if full.removed and not in_any_case and problem.is_late(self._started):
                 return None  # what time is left is for training the first candidate
             try:
                 self._fills[full.removed] = Filled(problem, full, self._method.grid, self._method.options)
