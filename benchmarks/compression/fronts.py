@@ -16,6 +16,9 @@ from scipy.optimize import isotonic_regression
 
 from benchmarks.compression.statistics import Ratio, time_ratio
 
+_APART, _SAME = 1e-9, 1e-6
+"""Between scores that count as one, so that a level lies between two of them."""
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -43,17 +46,13 @@ def cost_at(points: Sequence[tuple[float, float]], level: float) -> Reading | No
     >>> cost_at([(1.0, 0.90), (4.0, 0.94), (16.0, 0.96)], 0.92).cost
     2.0
     """
-    costs, accuracies = np.array(sorted(points)).T
-    curve = isotonic_regression(accuracies).x
-    reached = np.flatnonzero(curve >= level - 1e-9)
-    if not len(reached):
+    costs, accuracies = np.array(points, float).T
+    logs, curve = _curve(costs, accuracies)
+    if level > curve[-1] + _APART:
         return None
-    first = int(reached[0])
-    if first == 0:
-        return Reading(float(costs[0]), most=True)
-    part = (level - curve[first - 1]) / (curve[first] - curve[first - 1])
-    logs = np.log(costs[first - 1 : first + 1])
-    return Reading(float(np.exp(logs[0] + min(1.0, part) * (logs[1] - logs[0]))))
+    if level <= curve[0] + _APART:
+        return Reading(float(costs.min()), most=True)
+    return Reading(math.exp(float(np.interp(level, curve, logs))))
 
 
 def ratio_of(ones: Sequence[Reading | None], others: Sequence[Reading | None]) -> Ratio | None:
@@ -129,8 +128,6 @@ def at_equal_score(
 
 
 _LEVELS, _DRAWS = 200, 1000
-_APART, _SAME = 1e-9, 1e-6
-"""Between scores that count as one, so that a level lies between two of them."""
 
 
 def over_all_scores(
