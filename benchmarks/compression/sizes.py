@@ -85,17 +85,17 @@ SIZES: dict[str, Size] = {
     ),
     "full": Size(
         {
-            "image-resnet20": Plan(_learn(15), 4.0, _LARGE),
-            "sound": Plan(_learn(50), 3.0, _BOTH, last_epoch=True),
-            "motion": Plan(_learn(25), 3.0, _BOTH),
-            "text": Plan(_learn(15), 3.0, _BOTH),
+            "image-resnet20": Plan(_learn(12), 2.0, _LARGE),
+            "motion": Plan(_learn(25), 2.0, _BOTH),
+            "text": Plan(_learn(15), 2.0, _BOTH),
+            "image-mobile": Plan(_learn(15), 2.0, {**_LARGE, "int8": _BOTH["int8"]}),
             "image-colour": Plan(_learn(20), 2.0, {"float32": (*FIRST, "optuna")}),
-            "image-mobile": Plan(_learn(20), 3.5, {**_LARGE, "int8": _BOTH["int8"]}),
+            "sound": Plan(_learn(50), 2.0, _BOTH, last_epoch=True),
         },
         seeds=3,
     ),
     "resnet56": Size(
-        {"image-resnet56": Plan(_learn(30), 90.0, {"float32": ("structure", "uniform-snapped")})},
+        {"image-resnet56": Plan(_learn(30), 40.0, {"float32": ("structure", "uniform-snapped")})},
         seeds=1,
         shares=(0.38,),
     ),

@@ -100,8 +100,9 @@ class FoundBlocks:
 def find_blocks(model: Any) -> FoundBlocks:
     """Find in the graph of a Sequential or Functional model the blocks that can be removed one by one, and together.
 
-    Branches beside a shortcut that has no layers of its own (residual blocks, the two halves of a transformer block), and
-    layers in a row whose input and output agree in shape, each with the normalisation and activation behind it.
+    Branches beside a shortcut (residual blocks, the two halves of a transformer block), the longer of two branches that are
+    added (a residual block whose shortcut has a convolution), and layers in a row whose input and output agree in shape, each
+    with the normalisation and activation behind it.
 
     Raises
     ------
@@ -178,8 +179,39 @@ class _Finder:
                 self._refuse(call, "its shortcut has another shape")
                 return None
             return self._block(call, [*layers, call, *self._again(shortcut, call)], call, operand, True)
-        self._refuse(call, "its shortcut has layers of its own")
+        return self._longer(call)
+
+    def _longer(self, call: Call) -> RemovableBlock | None:
+        """Of two branches that are added and both have layers of their own, the one with more weights; ties: the second."""
+        every = [self._behind(key) for key in call.inputs]
+        own = [[one for made, one in every[side].items() if made not in every[1 - side]] for side in (0, 1)]
+        weights = [sum(bool(one.weights) for one in layers) for layers in own]
+        side = int(weights[1] >= weights[0])
+        layers, shortcut, end = own[side], call.inputs[1 - side], call.inputs[side]
+        inside = {(one.name, one.index) for one in layers}
+        if any(not one.inputs or one.kind == "InputLayer" for one in layers):
+            self._refuse(call, "its longer branch begins at an input of its own")
+        elif any(
+            {(reader.name, reader.index) for reader in self._readers[made]} - inside
+            for made in inside - {(end.layer, end.call)}
+        ) or len(self._readers[end.layer, end.call]) > 1:  # fmt: skip
+            self._refuse(call, "its longer branch is read elsewhere, too")
+        elif self._shapes.get(shortcut) != call.output_shapes.get(0):
+            self._refuse(call, "its shorter branch has another shape")
+        else:
+            return self._block(call, [*layers, call, *self._again(shortcut, call)], call, 1 - side, True)
         return None
+
+    def _behind(self, end: TensorKey) -> dict[tuple[str, int], Call]:
+        """The calls that a tensor comes from, its own among them."""
+        found: dict[tuple[str, int], Call] = {}
+        waiting = [end]
+        while waiting:
+            key = waiting.pop()
+            if (key.layer, key.call) not in found:
+                found[key.layer, key.call] = call = self._maker[key.layer, key.call]
+                waiting += call.inputs
+        return found
 
     def _between(self, source: TensorKey, end: TensorKey) -> list[Call] | None:
         """The calls that lead from one tensor to another and nowhere else; None where others come in or go out."""

@@ -82,13 +82,67 @@ def removable(model):
     return list(find_blocks(model).removable.values())
 
 
-def test_residual_blocks_whose_shortcut_has_no_layers_can_go_and_others_are_named():
+def test_residual_blocks_can_go_whether_their_shortcut_has_layers_or_not():
     found = find_blocks(resnet())
     branches = [block for block in found.removable.values() if block.branch]
-    assert [block.id for block in branches] == ["stage0_0_1", "stage0_1_1", "stage1_1_1", "stage2_1_1"]
-    assert [(one.layer.startswith("add"), one.reason) for one in found.refused] == [
-        (True, "its shortcut has layers of its own")
-    ] * 2
+    assert [block.id for block in branches] == [
+        *("stage0_0_1", "stage0_1_1"),
+        *("stage1_0_1", "stage1_1_1"),
+        *("stage2_0_1", "stage2_1_1"),
+    ]
+    assert not found.refused
+
+
+def test_of_two_branches_with_layers_the_longer_one_can_go():
+    model = resnet()
+    first = {block.id: block for block in removable(model)}["stage1_0_1"]
+    smaller = without(model, [first])
+    assert "stage1_0_0" in {layer.name for layer in smaller.layers}
+    assert [kind for layer in smaller.layers if (kind := type(layer).__name__) == "Add"] == ["Add"] * 5
+
+
+def two_branches(joined):
+    source = keras.Input((4,))
+    short = layers.Dense(6, name="short")(source)
+    inner = layers.Dense(5, name="inner")(source)
+    return source, *joined(short, inner, layers.Dense(6, name="outer")(inner))
+
+
+@pytest.mark.parametrize(
+    ("joined", "reason"),
+    [
+        (
+            lambda short, inner, outer: (layers.Add(name="add")([short, outer]), inner),
+            "its longer branch is read elsewhere, too",
+        ),
+        (
+            lambda short, inner, outer: (layers.Add(name="add")([short, outer]), outer),
+            "its longer branch is read elsewhere, too",
+        ),
+        (
+            lambda short, inner, outer: (
+                layers.Add(name="add")([layers.Dense(1, name="one")(short), outer]),
+                short,
+            ),
+            "its shorter branch has another shape",
+        ),
+    ],
+)
+def test_a_longer_branch_that_cannot_go_is_named(joined, reason):
+    source, added, other = two_branches(joined)
+    model = keras.Model(source, layers.Concatenate()([layers.Dense(3)(added), layers.Dense(3)(other)]))
+    found = find_blocks(model)
+    assert not [block for block in found.removable.values() if block.branch]
+    assert ("add", reason) in [(one.layer, one.reason) for one in found.refused]
+
+
+def test_a_branch_that_begins_at_an_input_of_its_own_stays():
+    one, other = keras.Input((4,)), keras.Input((3,))
+    x = layers.Dense(6)(layers.Dense(5)(one))
+    model = keras.Model([one, other], layers.Add(name="add")([x, layers.Dense(6)(other)]))
+    assert [(f.layer, f.reason) for f in find_blocks(model).refused] == [
+        ("add", "its longer branch begins at an input of its own")
+    ]
 
 
 def test_the_rectifier_behind_an_addition_goes_with_it_where_the_shortcut_was_rectified():
