@@ -216,8 +216,9 @@ class Benchmark:
         marks = sorted({str(record["code"]) for record in records})
         if len(marks) > 1:
             say(f"(!) Cells were made by different versions of the code: {', '.join(marks)}; column 'code'.")
-        write_csv(folder / "compression.csv", records)
-        write_csv(folder / "compression_ratios.csv", report.comparison_records(parts))
+        name = "compression" if options.size == "quick" else f"compression_{options.size}"
+        write_csv(folder / f"{name}.csv", records)
+        write_csv(folder / f"{name}_ratios.csv", report.comparison_records(parts))
 
 
 class Pools:

@@ -20,6 +20,7 @@ PAIRS = (
     ("structure", "flops"),
     ("structure", "scratch"),
     ("structure", "optuna"),
+    ("structure", "uncut"),
 )
 
 LEGEND = (

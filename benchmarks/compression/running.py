@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from benchmarks.compression.cells import ORIGINAL, QUANTIZE, SCRATCH, WAYS, Cell, Store, code_mark
 from benchmarks.compression.originals import data_of, export_and_test, make_original, tuner_of
-from benchmarks.compression.sizes import Plan
+from benchmarks.compression.sizes import UNCUT, Plan
 from benchmarks.compression.tasks import Split, get_task
 from compressor.data import Data
 from profiler.errors import BudgetError, EdgetimeError
@@ -95,7 +95,7 @@ def run(job: Job) -> dict[str, Any]:
 
 
 def _run(job: Job, store: Store) -> dict[str, Any]:
-    return {ORIGINAL: _original, SCRATCH: _scratch}.get(job.cell.name, _search)(job, store)
+    return {ORIGINAL: _original, SCRATCH: _scratch, UNCUT: _uncut}.get(job.cell.name, _search)(job, store)
 
 
 @functools.lru_cache(maxsize=1)
@@ -221,20 +221,38 @@ def _scratch(job: Job, store: Store) -> dict[str, Any]:
     import keras
 
     from compressor.export import load_keras
-    from compressor.training import Options
 
-    began = time.monotonic()
-    cell, folder = job.cell, store.folder(job.cell)
+    cell = job.cell
     found = store.facts(replace(cell, name="structure"))
     if not found or found.get("error"):
         raise EdgetimeError(
             "There is no network of row 'structure' yet whose like could be trained from scratch."
         )
-    data, steps = _counted(job)
     cut = load_keras(job.work / found["network"])
     keras.utils.set_random_seed(2000 + cell.seed)
-    model = type(cut).from_config(cut.get_config())
-    teacher = load_keras(store.original(cell.task, cell.seed) / "net.keras")
+    return {
+        **_trained(job, store, type(cut).from_config(cut.get_config()), taught=True),
+        "changes": found["changes"],
+    }
+
+
+def _uncut(job: Job, store: Store) -> dict[str, Any]:
+    """The original, trained on; nothing teaches it, since nothing knows more."""
+    from compressor.export import load_keras
+
+    model = load_keras(store.original(job.cell.task, job.cell.seed) / "net.keras")
+    return _trained(job, store, model, taught=False)
+
+
+def _trained(job: Job, store: Store, model: Any, taught: bool) -> dict[str, Any]:
+    """Train a network as finalists are trained, in all of the minutes, and test it."""
+    from compressor.export import load_keras
+    from compressor.training import Options
+
+    began = time.monotonic()
+    cell, folder = job.cell, store.folder(job.cell)
+    data, steps = _counted(job)
+    teacher = load_keras(store.original(cell.task, cell.seed) / "net.keras") if taught else None
     left_s = LEFT_SHARE * 60 * job.plan.minutes - (time.monotonic() - began)
     outcome = tuner_of(data, teacher).fit(model, Options().final, cell.seed, seconds=left_s)
     seconds = time.monotonic() - began
@@ -248,7 +266,7 @@ def _scratch(job: Job, store: Store) -> dict[str, Any]:
     )
     return {
         **predicted(job, file), "validation": outcome.score, "compress_s": seconds, "steps": steps.steps,
-        "rows": steps.rows, "trials": 1, "changes": found["changes"],
+        "rows": steps.rows, "trials": 1,
     }  # fmt: skip
 
 

@@ -13,7 +13,9 @@ BASELINES = (
 OURS = ("structure", "optuna")
 FIRST = ("uniform-snapped", "structure", "fastdeepiot", "taylor")
 """What tells most is run first, with all its seeds: a run that is stopped early is a fair table of these."""
-ROWS = (*FIRST, *(name for name in (*OURS, *BASELINES) if name not in FIRST))
+UNCUT = "uncut"
+"""The original trained on for the same minutes: what of a gain is training and not cutting. It is no rival: it is no faster."""
+ROWS = (*FIRST, *(name for name in (*OURS, *BASELINES, UNCUT) if name not in FIRST))
 
 _FLOAT = {"float32": ROWS}
 _BOTH = {"float32": (*FIRST, "optuna", "deepiot"), "int8": ("uniform-snapped", "structure")}
@@ -95,7 +97,7 @@ SIZES: dict[str, Size] = {
         seeds=3,
     ),
     "resnet56": Size(
-        {"image-resnet56": Plan(_learn(30), 40.0, {"float32": ("structure", "uniform-snapped")})},
+        {"image-resnet56": Plan(_learn(30), 30.0, {"float32": ("structure", UNCUT, "uniform-snapped")})},
         seeds=1,
         shares=(0.38,),
     ),

@@ -13,7 +13,7 @@ from benchmarks.compression.answers import Answers
 from benchmarks.compression.cells import ORIGINAL, Cell, Store
 from benchmarks.compression.fronts import EqualScore, at_equal_score, over_all_scores
 from benchmarks.compression.measuring import Turns, digest
-from benchmarks.compression.sizes import OURS, Size
+from benchmarks.compression.sizes import OURS, UNCUT, Size
 from benchmarks.compression.statistics import Noise, difference, half_width, training_noise
 
 
@@ -129,7 +129,7 @@ class Part:
 
     def strongest(self) -> str | None:
         """Of the rows that are not ours the one of the highest score, mean over budgets: by the test itself, which favours it."""
-        rivals = [name for name in self.complete if name not in OURS]
+        rivals = [name for name in self.complete if name not in (*OURS, UNCUT)]
         if not rivals:
             return None
         seeds = self.seeds(*rivals)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -22,6 +22,14 @@ _LOOKED_AT_TOGETHER = 3
 
 _MOST_TIME = 0.3
 """Of the time for searching, for looking at blocks."""
+
+_BY_STRUCTURE = (0.5, 0.75, 0.25, 1.0)
+"""Of the way from the network's time to what it may take, in its logarithm, how much blocks take before the rest is narrowed.
+
+Depth and width shrink together, as they grow together in Tan and Le (ICML 2019), where each takes half; then more, less, all."""
+
+_GUESSED = 0.3
+"""Of the network's time, where no budget says how much it may take."""
 
 _FEW_PLACES = 2
 """Of a kind of change with no more places each change is looked at alone."""
@@ -47,7 +55,10 @@ def structures_of(problem: SearchProblem, count: int, most_blocks: int = 24) -> 
             key=lambda name: (_is_inside(blocks[name], blocks), -saved[name]),
         )
         order = _order(problem, removable[:most_blocks], saved) if removable else []
-    fewer = [order[:number] for number in _middle_first(_spread(len(order), count)[1:])]
+    fewer = [order[:number] for number in _spread(len(order), count)[1:]]
+    whole = _price(problem)(full)
+    left = [whole - sum(saved[name] for name in names_in_effect(blocks, some)) for some in fewer]
+    fewer = [fewer[place] for place in _balanced_first(left, whole, problem.budget)]
     others = _of_other_kinds({name: blocks[name] for name in able if not blocks[name].removes})
     both = [[*other, *some] for some, other in itertools.product(fewer[:2], others[:2])]
     numbers = iter(fewer)
@@ -82,20 +93,24 @@ def _in_turns(*turns: Iterator[list[str]]) -> Iterator[list[str]]:
         yield from found
 
 
-def _middle_first(numbers: Sequence[int]) -> list[int]:
-    """The middle one, the last one, then what halves the widest gaps.
+def _balanced_first(times: Sequence[float], whole: float, most: float | None) -> list[int]:
+    """The places of falling times of structures: those nearest to a part of the way from `whole` to `most`, then what halves
+    the widest gaps.
 
-    >>> _middle_first([1, 2, 3, 4, 5]), _middle_first([7]), _middle_first([])
-    ([3, 5, 1, 2, 4], [7], [])
+    >>> _balanced_first([0.9, 0.7, 0.5, 0.4, 0.2], 1.0, 0.25), _balanced_first([0.5], 1.0, None), _balanced_first([], 1.0, 2.0)
+    ([2, 3, 1, 4, 0], [0], [])
     """
-    if not numbers:
-        return []
-    places = [(len(numbers) - 1) // 2, len(numbers) - 1]
-    left = [place for place in range(len(numbers)) if place not in places]
+    least = 1e-3 * whole
+    way = math.log(max(least, min(whole, _GUESSED * whole if most is None else most)) / whole)
+    gone = [math.log(max(least, time) / whole) for time in times]
+    left, places = list(range(len(times))), list[int]()
+    for share in _BY_STRUCTURE[: len(times)]:
+        places.append(min(left, key=lambda place: abs(gone[place] - share * way)))
+        left.remove(places[-1])
     while left:
         places.append(max(left, key=lambda place: min(abs(place - other) for other in places)))
         left.remove(places[-1])
-    return [numbers[place] for place in dict.fromkeys(places)]
+    return places
 
 
 def without_all(full: Configuration, blocks: Mapping[str, Change]) -> Configuration:
@@ -103,9 +118,13 @@ def without_all(full: Configuration, blocks: Mapping[str, Change]) -> Configurat
     return full.without(names_in_effect(blocks, (name for name, one in blocks.items() if not one.fixed)))
 
 
+def _price(problem: SearchProblem) -> Callable[[Configuration], float]:
+    return problem.cost if problem.cost.cheap else problem.cost.exact
+
+
 def _saved(problem: SearchProblem) -> dict[str, float]:
     """What each block's absence saves, by estimates where these are cheap; blocks of one signature save the same."""
-    price = problem.cost if problem.cost.cheap else problem.cost.exact
+    price = _price(problem)
     whole = price(problem.full)
     of_signature: dict[str, float] = {}
     for name, block in problem.blocks.items():

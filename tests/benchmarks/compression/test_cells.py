@@ -22,9 +22,9 @@ PLAN = replace(
 SIZE = Size({"sound": PLAN}, seeds=2, shares=(0.4, 0.1))
 
 
-def test_every_row_is_a_way_to_search_or_from_scratch():
+def test_every_row_is_a_way_to_search_or_to_train():
     assert len(set(ROWS)) == len(ROWS)
-    assert set(ROWS) == {*WAYS, "scratch"}
+    assert set(ROWS) == {*WAYS, "scratch", "uncut"}
     assert set(FIRST) < set(ROWS)
 
 

@@ -50,11 +50,18 @@ def whole_ms() -> float:
     return synthetic().between(1.0)
 
 
-def test_blocks_that_cost_least_loss_for_their_time_go_first():
-    found = structures_of(with_blocks(Goal(budget_ms=1.0)), 6)
-    assert [sorted(one.removed) for one in found] == [
-        [], ["second", "third"], ["first", "second", "third"], ["second"],
-    ]  # fmt: skip
+@pytest.mark.parametrize(("share", "numbers"), [(0.45, (1, 2, 3)), (0.2, (2, 3, 1)), (2.0, (1, 2, 3))])
+def test_blocks_that_cost_least_loss_for_their_time_go_first_and_take_half_of_the_way_to_the_budget(
+    share, numbers
+):
+    found = structures_of(with_blocks(Goal(budget_ms=share * whole_ms())), 6)
+    order = ["second", "third", "first"]
+    assert [sorted(one.removed) for one in found] == [[], *(sorted(order[:number]) for number in numbers)]
+
+
+def test_under_a_limit_on_the_score_blocks_and_widths_are_balanced_for_a_time_that_is_guessed():
+    found = structures_of(with_blocks(Goal(least_score=0.9)), 6)
+    assert [len(one.removed) for one in found] == [0, 2, 3, 1]
 
 
 def test_a_block_inside_one_that_is_gone_is_no_further_structure():
