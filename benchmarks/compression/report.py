@@ -101,11 +101,14 @@ def comparison_lines(found: Sequence[Comparison]) -> list[str]:
     """A table of comparisons, and how many tasks reach the goal."""
     if not found:
         return ["Not run."]
-    shares = [budget.share for budget in found[0].budgets]
+    every = list(dict.fromkeys(tuple(f"{budget.share:g}" for budget in one.budgets) for one in found))
+    heads = (
+        every[0] if len(every) == 1 else [f"budget {number + 1}" for number in range(max(map(len, every)))]
+    )
     told = [
-        "| task | rows | seeds | " + " | ".join(f"{share:g}: points | time at equal score" for share in shares)
+        "| task | rows | seeds | " + " | ".join(f"{head}: points | time at equal score" for head in heads)
         + " | over all scores |",
-        "|---|---|---|" + "---|" * (2 * len(shares) + 1),
+        "|---|---|---|" + "---|" * (2 * len(heads) + 1),
     ]  # fmt: skip
     for one in found:
         cells = [
