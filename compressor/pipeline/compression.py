@@ -36,7 +36,6 @@ from compressor.pipeline.prepare import (
     file_digest,
     json_digest,
     prepare,
-    tolerance,
 )
 from compressor.pipeline.result import CompressionResult, Request, check_family, make_result
 from compressor.pipeline.searching import search
@@ -220,7 +219,7 @@ def compress(
             compares = searcher.compares * (1 if goal.least_score is None else 2)
             evaluator.compares = min(compares, getattr(searcher, "trials", None) or compares)
             evaluator.on_shortened = limit.short_for_candidates
-            searched = goal.relaxed(tolerance(prepared.task, prepared.original.score))
+            searched = goal.relaxed(prepared.tolerance)
             with (
                 sharing.searching(searcher, workspace.folder, files, request, searched) as shared,
                 evaluator.effort.during(SEARCHING),

@@ -59,6 +59,7 @@ def halve(
     contenders: Sequence[_Item],
     control: _Item | None,
     train: Callable[[_Item, int, int, float], Standing | None],
+    close: float = 0.0,
 ) -> list[_Item]:
     """Train contenders by parts, and in full the control, which is none of them; those that were trained to the end.
 
@@ -67,13 +68,16 @@ def halve(
     train
         Trains one of them further: which part, of how many, and how many whole trainings the contest still takes with it. None
         where it came to nothing: it drops out alone.
+    close
+        Scores that differ from the best one by no more are not told apart: of these the lower loss, which counts how sure
+        each answer is and not only whether it is right, says more of what training will come to.
     """
     parts = parts_of(len(contenders))
     alive = list(contenders)
     for number, part in enumerate(parts):
         if number:
             alive = alive[: math.ceil(len(alive) / 2)]
-        standings = []
+        standings = list[tuple[float, float, _Item]]()
         now = [*alive, *([] if control is None else [control])]
         for place, one in enumerate(now):
             demand = part * (len(now) - place) + _later(len(alive), control is not None, parts[number + 1 :])
@@ -82,9 +86,15 @@ def halve(
                 standings.append((found.score, -found.loss, one))
             elif one is control:
                 control = None
-        ranked = sorted(standings, key=lambda standing: standing[:2], reverse=True)
+        best = max((score for score, *_ in standings), default=0.0)
+        ranked = sorted(standings, key=lambda one: _rank(one[0], one[1], best - close), reverse=True)
         alive = [one for *_, one in ranked if one is not control]
     return [*alive, *([] if control is None else [control])]
+
+
+def _rank(score: float, gain: float, least: float) -> tuple[bool, float, float]:
+    """The larger one is better: of scores of at least `least` the higher gain, of others the higher score."""
+    return (True, gain, score) if score >= least else (False, score, gain)
 
 
 def _later(alive: int, with_control: bool, parts: Sequence[float]) -> float:

@@ -162,7 +162,7 @@ class FinalTraining:
                 reached[trial.candidate.key] = outcome
             return outcome
 
-        ended = halve(contenders, control, train)
+        ended = halve(contenders, control, train, self._prepared.tolerance)
         return [self._finalist(one, [(self._seed, reached[one.candidate.key])]) for one in ended]
 
     def _has_begun(self, trial: Trial, part: ContestPart) -> bool:

@@ -20,7 +20,6 @@ from compressor.pipeline.prepare.limits import (
 )
 from compressor.pipeline.prepare.preparation import Prepared, prepare
 from compressor.pipeline.prepare.time_limit import TimeLimit
-from compressor.pipeline.prepare.tolerance import tolerance
 from compressor.pipeline.prepare.workspace import (
     Workspace,
     data_digest,
@@ -60,6 +59,5 @@ __all__ = [
     "search_problem",
     "shown_ms",
     "told_apart",
-    "tolerance",
     "trained_network",
 ]

@@ -31,7 +31,7 @@ from compressor.graph import ChannelGraph, Keep, build_graph, cut
 from compressor.pipeline.prepare.aside import Aside, keep_aside
 from compressor.pipeline.prepare.doubts import check_labels, check_metric, grouping_notes, label_notes, unseen
 from compressor.pipeline.prepare.precisions import FLOAT32, Precisions, find_precisions
-from compressor.pipeline.prepare.tolerance import score_margin
+from compressor.pipeline.prepare.tolerance import score_margin, tolerance
 from compressor.search import Candidate, Goal, Trial
 from compressor.training import (
     RECONSTRUCTED_FROM,
@@ -131,6 +131,11 @@ class Prepared:
         x, y = self.validation_rows
         original, groups = self.tuner.validation_outputs(self.model), self.task.data.groups_val
         return score_margin(self.task, outputs, original, x, y, groups)
+
+    @property
+    def tolerance(self) -> float:
+        """Scores that differ by no more are not told apart on the validation rows."""
+        return tolerance(self.task, self.original.score)
 
     @property
     def validation_rows(self) -> tuple[Rows, Rows]:

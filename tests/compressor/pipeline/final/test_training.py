@@ -34,7 +34,8 @@ class Pretended:
         self.trained, self.epochs, self.seconds = [], [], []
         self.afterwards = 0.5
         self.tuner = self
-        self.error = 0.0
+        self.error = self.tolerance = 0.0
+        self.losses = {}
 
     def validation_outputs(self, network):
         return [[network.width]]
@@ -57,7 +58,13 @@ class Pretended:
             raise score
         if seed:
             score = self.later.get(network.width, score)
-        return Outcome(score + 0.001 * seed, 1 - score, schedule.epochs, 1.0, steps=10 * schedule.epochs)
+        return Outcome(
+            score + 0.001 * seed,
+            self.losses.get(network.width, 1 - score),
+            schedule.epochs,
+            1.0,
+            steps=10 * schedule.epochs,
+        )
 
 
 def training(prepared, goal, folder, seeds=1, finalists=2, **options):
@@ -284,6 +291,14 @@ def test_of_four_the_worse_half_drops_out_again_and_again_and_the_control_never(
     assert [width for width, _ in prepared.trained] == [5, 4, 3, 2, 1, 2, 4, 1, 2, 1]
     assert prepared.epochs == [3] * 5 + [6] * 3 + [21] * 2
     assert (chosen.trial.widths, chosen.steps, chosen.seconds) == ({"a": 2}, 300, 3.0)
+
+
+@pytest.mark.parametrize(("tolerance", "chosen"), [(0.005, 2), (0.03, 4), (0.2, 4), (1.0, 5)])
+def test_of_scores_that_are_not_told_apart_the_lower_loss_stays(tmp_path, tolerance, chosen):
+    prepared, tried = four({5: 0.4, 4: 0.93, 3: 0.8, 2: 0.95})
+    prepared.tolerance = tolerance
+    prepared.losses = {5: 0.1, 4: 0.2, 3: 0.5, 2: 0.3}
+    assert contest(prepared, tried, tmp_path).trial.widths == {"a": chosen}
 
 
 def test_where_time_is_not_limited_four_take_part_however_long_the_search_trained_them(tmp_path):
