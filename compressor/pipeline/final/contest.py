@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,9 @@ from profiler.files import write_json
 _TELLING, _PLENTY = 1.5, 2.0
 """How many times as long as in the search contenders are trained at least before the worse half drops out; and how many times
 as long as their schedule, where the control is trained to the end, too."""
+
+_SURELY = 1.96 * math.sqrt(2)
+"""So many standard errors of one score two scores differ by chance in 5% of cases."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,7 @@ def taking_part(
     goal: Goal,
     file: Path,
     has_begun: Callable[[Trial, ContestPart], bool],
+    tolerance: float = 0.0,
 ) -> tuple[list[Trial], Trial | None]:
     """Contenders that there is time for, and the control where it is trained to the end.
 
@@ -67,6 +72,9 @@ def taking_part(
         Keeps who takes part. Where an earlier run finished a training which so serves, they are the same again.
     has_begun
         Whether a part was finished for a candidate.
+    tolerance
+        Standard error of a score. Where the control is not surely behind the best one it takes part in any case: short training
+        favours what has few layers, which learns faster at first.
     """
     every = contenders if control is None else [*contenders, control]
     by_key = {one.candidate.key: one for one in every}
@@ -78,9 +86,10 @@ def taking_part(
         return begun, kept
     size, to_the_end = _size(len(contenders), len(every), control is not None, plan, searched)
     if not to_the_end and control is not None:
-        behind = [one for one in contenders if goal.rank(one) <= goal.rank(control)]
-        place = len(contenders) - len(behind)
-        contenders, control = [*contenders[:place], control, *behind], None
+        place = sum(goal.rank(one) > goal.rank(control) for one in contenders)
+        if 2 <= size <= place and contenders[0].score - control.score <= _SURELY * tolerance:
+            place = size - 1
+        contenders, control = [*contenders[:place], control, *contenders[place:]], None
     contenders = contenders[:size]
     keys = [one.candidate.key for one in contenders]
     write_json(file, {"contenders": keys, "control": control is not None})

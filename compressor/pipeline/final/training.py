@@ -146,6 +146,7 @@ class FinalTraining:
             self._goal,
             self._workspace.path(_CONTEST),
             self._has_begun,
+            self._prepared.tolerance,
         )
         parts = parts_of(len(contenders))
         self._last_part = part_of(len(contenders), len(parts) - 1)

@@ -412,6 +412,16 @@ def test_where_time_is_short_few_are_trained_and_where_there_is_more_each_for_lo
     assert prepared.clock[0] == pytest.approx(100.0 + seconds)
 
 
+@pytest.mark.parametrize(("tolerance", "widths"), [(0.15, [5, 4, 5]), (0.17, [5, 1, 5])])
+def test_a_control_that_is_not_surely_behind_takes_part_however_short_time_is(
+    tmp_path, timed, tolerance, widths
+):
+    prepared, (_, tried) = timed({}), four({})
+    prepared.tolerance = tolerance  # the control is 0.45 behind the best one
+    contest(prepared, tried, tmp_path, 140.0, epoch_seconds=1.0)
+    assert [width for width, _ in prepared.trained] == widths
+
+
 @pytest.mark.parametrize(
     ("seconds", "widths"),
     [
