@@ -38,7 +38,7 @@ def lines(parts: Sequence[Part]) -> list[str]:
     """Everything, as Markdown."""
     told = [LEGEND, ""]
     for part in parts:
-        told += [*table_lines(part), ""]
+        told += [*table_lines(part), ""] if part.original.made else []
     told += ["### Ours against the others", "", *comparison_lines(against_others(parts)), ""]
     told += ["### Pairs", "", *comparison_lines(pairs(parts)), ""]
     told += ["### Predicted against measured time", "", *prediction_lines(parts)]
@@ -46,13 +46,12 @@ def lines(parts: Sequence[Part]) -> list[str]:
 
 
 def table_lines(part: Part) -> list[str]:
-    """The rows of one task and number type."""
+    """The rows of one task and number type of which there is an original."""
     told = [f"### {part.task}, {part.setting}: {get_task(part.task).about}", ""]
-    if part.original.made:
-        seeds = list(part.original.made)
-        ms = [made.measured_ms or made.facts["predicted_ms"] for made in part.original.made.values()]
-        told += [f"Original: {part.original.score(seeds):.2f} in {np.mean(ms):.4f} ms, {len(seeds)} seeds."]
+    seeds = list(part.original.made)
+    ms = [made.measured_ms or made.facts["predicted_ms"] for made in part.original.made.values()]
     told += [
+        f"Original: {part.original.score(seeds):.2f} in {np.mean(ms):.4f} ms, {len(seeds)} seeds.",
         "",
         "| row | "
         + " | ".join(f"{share:g}: score | time | steps | tried | s" for share in part.shares)
