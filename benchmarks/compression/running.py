@@ -228,30 +228,32 @@ def _scratch(job: Job, store: Store) -> dict[str, Any]:
         raise EdgetimeError(
             "There is no network of row 'structure' yet whose like could be trained from scratch."
         )
-    cut = load_keras(job.work / found["network"])
-    keras.utils.set_random_seed(2000 + cell.seed)
-    return {
-        **_trained(job, store, type(cut).from_config(cut.get_config()), taught=True),
-        "changes": found["changes"],
-    }
+
+    def anew() -> Any:
+        cut = load_keras(job.work / found["network"])
+        keras.utils.set_random_seed(2000 + cell.seed)
+        return type(cut).from_config(cut.get_config())
+
+    return {**_trained(job, store, anew, taught=True), "changes": found["changes"]}
 
 
 def _uncut(job: Job, store: Store) -> dict[str, Any]:
     """The original, trained on; nothing teaches it, since nothing knows more."""
     from compressor.export import load_keras
 
-    model = load_keras(store.original(job.cell.task, job.cell.seed) / "net.keras")
-    return _trained(job, store, model, taught=False)
+    file = store.original(job.cell.task, job.cell.seed) / "net.keras"
+    return _trained(job, store, lambda: load_keras(file), taught=False)
 
 
-def _trained(job: Job, store: Store, model: Any, taught: bool) -> dict[str, Any]:
-    """Train a network as finalists are trained, in all of the minutes, and test it."""
+def _trained(job: Job, store: Store, make: Callable[[], Any], taught: bool) -> dict[str, Any]:
+    """Train a network as finalists are trained, and test it; making it is in the minutes, too."""
     from compressor.export import load_keras
     from compressor.training import Options
 
     began = time.monotonic()
     cell, folder = job.cell, store.folder(job.cell)
     data, steps = _counted(job)
+    model = make()
     teacher = load_keras(store.original(cell.task, cell.seed) / "net.keras") if taught else None
     left_s = LEFT_SHARE * 60 * job.plan.minutes - (time.monotonic() - began)
     outcome = tuner_of(data, teacher).fit(model, Options().final, cell.seed, seconds=left_s)

@@ -100,6 +100,8 @@ def _balanced_first(times: Sequence[float], whole: float, most: float | None) ->
     >>> _balanced_first([0.9, 0.7, 0.5, 0.4, 0.2], 1.0, 0.25), _balanced_first([0.5], 1.0, None), _balanced_first([], 1.0, 2.0)
     ([2, 3, 1, 4, 0], [0], [])
     """
+    if not times:
+        return []
     least = 1e-3 * whole
     way = math.log(max(least, min(whole, _GUESSED * whole if most is None else most)) / whole)
     gone = [math.log(max(least, time) / whole) for time in times]
