@@ -190,17 +190,19 @@ def table_point(
     dtype: str = "",
 ) -> PolicyPoint:
     """A row of a table from what happened on each row; `ms` [rows]."""
-    counts = np.full(len(right), 1 / len(right)) if row_weights is None else row_weights / row_weights.sum()
+    # Divided once, at the end: shares of 1 / rows that are added up first leave 0.9999999999999999 of rows that are all right.
+    weights = np.ones(len(right)) if row_weights is None else row_weights
+    total = float(weights.sum())
     shares = (1.0,)
     if stopped is not None:
-        found = np.bincount(stopped, counts, stages)
+        found = np.bincount(stopped, weights, stages)
         shares = tuple((found / found.sum()).tolist())
-    p50, p90, p99 = quantiles(ms, (0.5, 0.9, 0.99), counts)
+    p50, p90, p99 = quantiles(ms, (0.5, 0.9, 0.99), weights / total)
     return PolicyPoint(
         name,
         kind,
-        float(right @ counts),
-        float(ms @ counts),
+        float(right @ weights) / total,
+        float(ms @ weights) / total,
         p50,
         p90,
         p99,
