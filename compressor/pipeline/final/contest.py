@@ -73,8 +73,9 @@ def taking_part(
     has_begun
         Whether a part was finished for a candidate.
     tolerance
-        Standard error of a score. Where the control is not surely behind the best one it takes part in any case: short training
-        favours what has few layers, which learns faster at first.
+        Standard error of a score. Short training favours what has few layers, which learns faster at first. So where the control
+        is not surely behind the best one it takes part in any case; and where there is time for two at most, and the best one
+        cannot be told from it, it is trained alone.
     """
     every = contenders if control is None else [*contenders, control]
     by_key = {one.candidate.key: one for one in every}
@@ -87,6 +88,8 @@ def taking_part(
     size, to_the_end = _size(len(contenders), len(every), control is not None, plan, searched)
     if not to_the_end and control is not None:
         place = sum(goal.rank(one) > goal.rank(control) for one in contenders)
+        if size <= 2 and contenders[0].score - control.score <= tolerance:
+            size, place = 1, 0
         if 2 <= size <= place and contenders[0].score - control.score <= _SURELY * tolerance:
             place = size - 1
         contenders, control = [*contenders[:place], control, *contenders[place:]], None
