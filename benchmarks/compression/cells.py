@@ -85,7 +85,7 @@ def all_cells(size: Size, tasks: Iterable[str], names: Iterable[str]) -> list[Ce
                         found.append(Cell(task, setting, seed, ORIGINAL))
                     found += [
                         Cell(task, setting, seed, name, share)
-                        for share in size.plans[task].shares
+                        for share in size.plans[task].shares_of(setting)
                         for name in rows
                         if name in wanted and (name in FIRST) == first
                     ]

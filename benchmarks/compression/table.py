@@ -173,10 +173,10 @@ def read(store: Store, turns: Turns, size: Size, tasks: Iterable[str]) -> list[P
             originals = {
                 s: made for s in seeds if (made := _made(store, turns, Cell(task, setting, s, ORIGINAL)))
             }
-            part = Part(task, setting, size.plans[task].shares, Entry(originals))
+            part = Part(task, setting, size.plans[task].shares_of(setting), Entry(originals))
             for name in names:
                 part.rows[name] = {}
-                for share in size.plans[task].shares:
+                for share in size.plans[task].shares_of(setting):
                     cells = [Cell(task, setting, seed, name, share) for seed in seeds]
                     found = {c.seed: made for c in cells if (made := _made(store, turns, c))}
                     part.rows[name][share] = Entry(found)

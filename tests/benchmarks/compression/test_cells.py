@@ -19,7 +19,7 @@ from benchmarks.compression.table import read
 PLAN = replace(
     SIZES["quick"].plans["sound"], settings={"float32": ("uniform-snapped", "structure", "deepiot")}
 )
-SIZE = Size({"sound": replace(PLAN, shares=(0.4, 0.1))}, seeds=2)
+SIZE = Size({"sound": replace(PLAN, shares={"float32": (0.4, 0.1), "int8": (0.4, 0.1)})}, seeds=2)
 
 
 def test_every_row_is_a_way_to_search_or_to_train():
@@ -200,7 +200,8 @@ def test_what_is_done_is_not_run_again_and_originals_of_what_is_wanted_are_made(
     given = command.parse(options(tmp_path, "--only", "sound/1/structure"))
     benchmark = command.Benchmark(given)
     cells = [
-        Cell("sound", "float32", 1, "structure", share) for share in SIZES["quick"].plans["sound"].shares
+        Cell("sound", "float32", 1, "structure", share)
+        for share in SIZES["quick"].plans["sound"].shares_of("float32")
     ]
     assert benchmark.todo() == [Cell("sound", "float32", 1, "original"), *cells]
     made(benchmark.store, cells[0])
