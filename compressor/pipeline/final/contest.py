@@ -17,7 +17,9 @@ _TELLING, _PLENTY = 1.5, 2.0
 """How many times as long as in the search contenders are trained at least before the worse half drops out; and how many times
 as long as their schedule, where the control is trained to the end, too."""
 
-_SURELY = 1.96 * math.sqrt(2)
+_APART = math.sqrt(2)
+"""Standard error of the difference of two scores, in standard errors of one."""
+_SURELY = 1.96 * _APART
 """So many standard errors of one score two scores differ by chance in 5% of cases."""
 
 
@@ -75,7 +77,7 @@ def taking_part(
     tolerance
         Standard error of a score. Short training favours what has few layers, which learns faster at first. So where the control
         is not surely behind the best one it takes part in any case; and where there is time for two at most, and the best one
-        cannot be told from it, it is trained alone.
+        is no more than a standard error of their difference ahead, it is trained alone.
     """
     every = contenders if control is None else [*contenders, control]
     by_key = {one.candidate.key: one for one in every}
@@ -88,7 +90,7 @@ def taking_part(
     size, to_the_end = _size(len(contenders), len(every), control is not None, plan, searched)
     if not to_the_end and control is not None:
         place = sum(goal.rank(one) > goal.rank(control) for one in contenders)
-        if size <= 2 and contenders[0].score - control.score <= tolerance:
+        if size <= 2 and contenders[0].score - control.score <= _APART * tolerance:
             size, place = 1, 0
         if 2 <= size <= place and contenders[0].score - control.score <= _SURELY * tolerance:
             place = size - 1
