@@ -190,19 +190,18 @@ def table_point(
     dtype: str = "",
 ) -> PolicyPoint:
     """A row of a table from what happened on each row; `ms` [rows]."""
-    # Divided once, at the end: shares of 1 / rows that are added up first leave 0.9999999999999999 of rows that are all right.
     weights = np.ones(len(right)) if row_weights is None else row_weights
-    total = float(weights.sum())
     shares = (1.0,)
     if stopped is not None:
         found = np.bincount(stopped, weights, stages)
         shares = tuple((found / found.sum()).tolist())
-    p50, p90, p99 = quantiles(ms, (0.5, 0.9, 0.99), weights / total)
+    p50, p90, p99 = quantiles(ms, (0.5, 0.9, 0.99), weights / weights.sum())
     return PolicyPoint(
         name,
         kind,
-        float(right @ weights) / total,
-        float(ms @ weights) / total,
+        # Divided at the end: shares of 1 / rows that are added up leave 0.9999999999999999 of rows that are all right.
+        float(np.average(right, weights=row_weights)),
+        float(np.average(ms, weights=row_weights)),
         p50,
         p90,
         p99,

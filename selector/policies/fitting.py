@@ -52,10 +52,9 @@ def as_fit(
     specification = specification_of(search, chosen, device)
     best = _table(search, chosen, rows, row_weights, single_accuracy)
     singles = rows.right[search.single]
-    counts = np.full(len(rows.y), 1 / len(rows.y)) if row_weights is None else row_weights / row_weights.sum()
     expected = {
         "accuracy": best.accuracy,
-        "single_accuracy": float(singles @ counts),
+        "single_accuracy": float(np.average(singles, weights=row_weights)),
         **best.times(),
         "single_ms": float(search.single_ms[search.single]),
         "stop_shares": list(best.stop_shares),
