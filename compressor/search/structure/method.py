@@ -23,6 +23,8 @@ from profiler.errors import UsageError
 _CLOSE = 1e-9
 _COMPARING = 0.5
 """Of the time for searching, for comparing structures where the least cost is to be found, too."""
+_UNBEATEN = 0.5
+"""Of the time for searching, all that is spent where nothing does better than the control: training it longer is worth more."""
 _SPARE = 0.8
 """A structure that takes less than this share of a cost with all its channels has lost more than it must."""
 
@@ -34,7 +36,8 @@ class StructureSearch(SearchMethod):
     The first one is the network with all its blocks and is the control; the others lack blocks or have other changes
     (`compressor.search.structure.blocks.structures_of`). Each is filled by one multiplier for all groups, snapped to the
     staircase. A structure that takes less than the cost with all its channels comes behind the others: it has lost more than
-    it must. The tries that are left go to the structure that did best, filled by importance, and to candidates near it: a
+    it must. Where the control does better than all others the search ends halfway, so that it is trained the longer. The tries
+    that are left go to the structure that did best, filled by importance, and to candidates near it: a
     block more or less, a group wider or narrower; of these the one goes first that loses least before any training. Under a
     limit on the score structures are compared at one cost, and the least cost is then found by halving.
 
@@ -137,7 +140,7 @@ class _Search:
 
         def is_over() -> bool:
             late = bool(ranks) and (time.monotonic() >= until or self._left() <= least_left)
-            return late or self._left() <= 0 or len(ranks) > self._method.first
+            return late or self._left() <= 0 or len(ranks) > self._method.first or self._is_settled()
 
         def train(one: Configuration) -> None:
             trial = self._try(one)
@@ -170,7 +173,7 @@ class _Search:
     def _improve(self, budget: float) -> None:
         """Try what loses least before training of what is near the best one, and of what else there is of its structure."""
         problem = self._problem
-        while self._left() > 0:
+        while self._left() > 0 and not self._is_settled():
             best = problem.best()[0].configuration.with_precision("")
             tried = self._tried | {trial.configuration.with_precision("") for trial in problem.trials}
             fill = self._fill(problem.full.without(best.removed))
@@ -237,6 +240,12 @@ class _Search:
     def _loss(self, configuration: Configuration) -> float:
         """Before any training; infinite where there was no time to find it out."""
         return self._losses.get(configuration, math.inf)
+
+    def _is_settled(self) -> bool:
+        """Whether half of the time is gone, and the control does best of all that was tried."""
+        problem, now = self._problem, time.monotonic()
+        is_half = now >= self._started + _UNBEATEN * (problem.deadline - self._started)
+        return is_half and len(self._tried) > 1 and problem.best()[0].candidate == problem.control
 
     def _left(self) -> int:
         """How many candidates may still be trained."""

@@ -141,6 +141,25 @@ def test_the_network_with_all_its_blocks_is_the_control():
     assert problem.control.configuration == UniformSnapped().run(make_problem(goal))[0].configuration
 
 
+@pytest.mark.parametrize(("harm", "tried"), [(0.5, 5), (0.0, 10)])
+def test_where_nothing_does_better_than_the_control_the_search_ends_halfway(monkeypatch, harm, tried):
+    now = [100.0]
+    monkeypatch.setattr("compressor.search.structure.method.time.monotonic", lambda: now[0])
+    problem = with_blocks(Goal(budget_ms=0.45 * whole_ms()))
+    problem.deadline, judge = 110.0, problem.evaluate
+
+    def evaluate(candidate):
+        now[0] += 1
+        score, loss = judge(candidate)
+        worse = harm * (candidate != (problem.control or candidate))
+        return score - worse, loss + worse
+
+    problem.evaluate = evaluate
+    found = StructureSearch().run(problem)
+    assert len(found) == tried
+    assert (found[0].candidate == problem.control) == bool(harm)
+
+
 def test_under_a_limit_on_the_score_it_goes_below_what_widths_reach():
     goal = Goal(least_score=0.93)
     problem = with_blocks(goal)
