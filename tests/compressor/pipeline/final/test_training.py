@@ -425,6 +425,20 @@ def test_a_control_that_is_not_surely_behind_takes_part_however_short_time_is_al
 
 
 @pytest.mark.parametrize(
+    ("score", "tolerance", "widths"),
+    [(0.41, 0.01, [5, 1, 5]), (0.39, 0.01, [5, 4, 5]), (0.41, 0.0, [5, 4, 5])],
+)
+def test_a_control_takes_part_that_is_surely_behind_by_no_more_than_short_training_favours_few_layers(
+    tmp_path, timed, score, tolerance, widths
+):
+    prepared = timed({})
+    prepared.tolerance = tolerance  # none is known of a score that is no share of rows
+    tried = [*(trial(width, 0.1 * width, 0.45 + width / 100) for width in (5, 4, 3, 2)), trial(1, 0.1, score)]
+    contest(prepared, tried, tmp_path, 140.0, epoch_seconds=1.0)
+    assert [width for width, _ in prepared.trained] == widths
+
+
+@pytest.mark.parametrize(
     ("seconds", "widths"),
     [
         (1000.0, [5, 4, 3, 2, 1, 5, 4, 1, 5, 1]),
