@@ -54,6 +54,8 @@ def command(
         if summary["device"]:
             terminal.show(summary["device"])
         ratio, accuracy = summary["speedup_measured"], f"accuracy {units.points(-summary['drop_points'])}"
+        if summary["trainings"] > 1:  # the table has the one that is handed over
+            accuracy += f" (mean of {summary['trainings']} trainings)"
         if not summary["met"]:
             terminal.show(f"The goal was missed. {summary['missed']}.")
         elif ratio:

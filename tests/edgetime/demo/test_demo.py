@@ -99,7 +99,10 @@ def test_the_summary_marks_what_missed_and_says_where_float32_is_faster(
     stem = "compressed" if met else "closest"
     shutil.copy(time_model_file, tmp_path / "here.timemodel.json")
     for name, reached in (("uniform", True), ("compressed", met)):
-        after = {f: f"{'compressed' if reached else 'closest'}.{f}" for f in ("keras", "tflite")}
+        after: dict[str, object] = {
+            f: f"{'compressed' if reached else 'closest'}.{f}" for f in ("keras", "tflite")
+        }
+        after["scores"] = [0.99, 0.97]
         value = {"met": reached, "missed": "" if reached else "No network was found", "after": after}
         (tmp_path / name).mkdir()
         (tmp_path / name / "result.json").write_text(
@@ -126,6 +129,7 @@ def test_the_summary_marks_what_missed_and_says_where_float32_is_faster(
         "measured outside the 90% interval"
     ] * 2
     assert summary["advice"] == "Keep float32 here: int8 takes 2 times as long on this device."
+    assert summary["trainings"] == 2  # of which `drop_points` is a mean
     assert summary["calm_share"] == 1.0
     assert "The device was calm 100% of the time." in summary["device"]
 
@@ -134,6 +138,7 @@ def test_the_summary_marks_what_missed_and_says_where_float32_is_faster(
     assert shown.exit_code == 0, shown.output
     text = " ".join(shown.stdout.split())
     assert ("Compressed: no faster (1.43x slower) (measured in turns)" in text) == met
+    assert ("accuracy -1.00 points (mean of 2 trainings)." in text) == met
     assert ("The goal was missed. No network was found." in text) == (not met)
     assert summary["advice"] in text
     assert summary["device"] in text
