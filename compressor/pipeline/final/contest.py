@@ -93,10 +93,11 @@ def taking_part(
     size, to_the_end = _size(len(contenders), len(every), control is not None, plan, searched)
     if not to_the_end and control is not None:
         place = sum(goal.rank(one) > goal.rank(control) for one in contenders)
-        if size <= 2 and contenders[0].score - control.score <= _APART * tolerance:
+        lead = contenders[0].score - control.score
+        if size <= 2 and lead <= _APART * tolerance:
             size, place = 1, 0
         near = max(_SURELY * tolerance, _FAVOURED) if tolerance else 0.0
-        if 2 <= size <= place and contenders[0].score - control.score <= near:
+        if 2 <= size <= place and lead <= near:
             place = size - 1
         contenders, control = [*contenders[:place], control, *contenders[place:]], None
     contenders = contenders[:size]
